@@ -1,0 +1,84 @@
+/* larson: a server's life after Larson and Krishnan: worker threads replace random blocks of a table; after --handover
+ * operations a worker ends and a new thread takes its table over.
+ *
+ * So most frees are of blocks whose thread is gone, and threads come and go all the time. There are --lanes tables,
+ * each with one worker at a time; the thread that starts a lane's workers fills its table and then sleeps.
+ * One operation is one free or one malloc; a replacement is two. A new block's first byte is written; a block is
+ * read and checked before it is freed. */
+#include "bench/support/args.h"
+#include "bench/support/block.h"
+#include "bench/support/rng.h"
+#include "bench/support/team.h"
+
+enum { CHUNK = 2048, MAX_SLOTS = 1 << 24, MAX_BYTES = 1 << 30 };
+
+static uint64_t opt_min = 8;
+static uint64_t opt_max = 1000;
+static uint64_t opt_slots = 5000;
+static uint64_t opt_handover = 100000;
+static uint64_t opt_lanes = 2;
+
+static const bench_option options[] = {
+    {"min", "smallest block, bytes", &opt_min, 1, MAX_BYTES, NULL},
+    {"max", "largest block, bytes", &opt_max, 1, MAX_BYTES, NULL},
+    {"slots", "blocks of each lane", &opt_slots, 1, MAX_SLOTS, NULL},
+    {"handover", "operations after which a thread hands over", &opt_handover, 2, UINT64_MAX / 2, NULL},
+    {"lanes", "workers at a time", &opt_lanes, 1, BENCH_MAX_THREADS, NULL},
+};
+
+static const bench_program program = {"larson", "worker threads that hand their blocks over", options,
+                                      sizeof options / sizeof options[0]};
+
+typedef struct lane {
+  const bench_run* run;
+  void** slots;
+  bench_rng rng;
+  uint64_t ops;
+  bool is_over;
+} lane;
+
+static void* new_block(bench_rng* rng, uint64_t tag) {
+  return bench_block_new(bench_rng_size(bench_rng_next(rng), opt_min, opt_max), tag);
+}
+
+/* One worker's life. */
+static void* serve(void* argument) {
+  lane* self = argument;
+  const uint64_t end = self->ops + opt_handover;
+  bench_rng rng = self->rng;
+  while (self->ops < end) {
+    const uint64_t count = bench_run_next(self->run, self->ops, CHUNK);
+    if (count == 0) {
+      self->is_over = true;
+      break;
+    }
+    for (uint64_t done = 0; done < count; done += 2) {
+      const uint64_t at = bench_rng_scale(bench_rng_next(&rng) >> 32, opt_slots);
+      bench_block_free(self->slots[at], at);
+      self->slots[at] = new_block(&rng, at);
+      self->ops += 2;
+    }
+  }
+  self->rng = rng;
+  return NULL;
+}
+
+static uint64_t work(bench_team* team, unsigned index) {
+  lane self = {.run = &team->run, .rng = bench_rng_seed(index), .ops = 0, .is_over = false};
+  self.slots = bench_block_check(calloc(opt_slots, sizeof *self.slots));
+  for (uint64_t i = 0; i < opt_slots; i++) self.slots[i] = new_block(&self.rng, i);
+
+  bench_team_begin(team);
+  while (!self.is_over) bench_thread_join(bench_thread_start(serve, &self));
+  bench_team_end(team);
+
+  for (uint64_t i = 0; i < opt_slots; i++) free(self.slots[i]);
+  free(self.slots);
+  return self.ops;
+}
+
+int main(int argc, char** argv) {
+  const bench_limits limits = bench_args_parse(&program, argc, argv);
+  if (opt_min > opt_max) bench_args_reject(&program, "--min is above --max");
+  return bench_team_run(&limits, (unsigned)opt_lanes, work);
+}

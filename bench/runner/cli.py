@@ -1,0 +1,135 @@
+"""The command line of tools/bench."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.runner import allocators, machine, measure, programs, report, rows, session
+from bench.runner.allocators import OURS, Allocator
+from bench.runner.errors import BenchError, UsageError
+from bench.runner.progress import Progress
+from bench.runner.results import Results
+from bench.runner.session import Plan, Session
+
+_EXIT_OK, _EXIT_FAILED, _EXIT_USAGE, _EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str], root: Path) -> int:
+    """Runs tools/bench with the arguments `argv` on the repository at `root`. Returns the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        if options.list:
+            return _list_rows(options.only)
+        return _bench(options, root)
+    except UsageError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return _EXIT_USAGE
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return _EXIT_FAILED
+    except KeyboardInterrupt:
+        print("bench: interrupted before anything was measured", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench", description="Measures HAKMEM beside other allocators, interleaved, and reports medians.",
+        epilog="See bench/README.md for the rows and for how to read the tables.")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--quick", action="store_true", help="under five minutes (the default)")
+    amount.add_argument("--full", action="store_true", help="longer runs, more repeats")
+    parser.add_argument("--only", metavar="PATTERN",
+                        help="rows whose name holds or whose group is PATTERN; globs and comma-separated lists too")
+    parser.add_argument("--peers", metavar="A,B", help="peers to compare with: "
+                        f"{','.join(allocators.peer_names())} (all); an empty list for none")
+    parser.add_argument("--lib", metavar="NAME=PATH", action="append", default=[],
+                        help=f"one more allocator, preloaded from PATH; {OURS}=PATH replaces our own build")
+    parser.add_argument("--repeat", metavar="N", type=_repeats, help="runs of each cell")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("bench-results"),
+                        help="folder for results.csv, results.json and results.md (bench-results)")
+    parser.add_argument("--programs", metavar="DIR", type=Path,
+                        help="programs already built; builds nothing, and measures HAKMEM only if given by --lib")
+    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    return parser
+
+
+def _repeats(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 to 1000")
+    return int(text)
+
+
+def _list_rows(pattern: str | None) -> int:
+    for row in _select_rows(pattern):
+        print(f"{row.name:20} {row.group:9} {row.clock.value:5} {row.about}")
+    return _EXIT_OK
+
+
+def _select_rows(pattern: str | None) -> list[rows.Row]:
+    selected = rows.select(pattern)
+    if not selected:
+        raise UsageError(f"--only: no row matches '{pattern}'; --list shows them")
+    return selected
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    plan = session.FULL if options.full else session.QUICK
+    return plan if options.repeat is None else plan.with_repeats(options.repeat)
+
+
+def _bench(options: argparse.Namespace, root: Path) -> int:
+    selected = _select_rows(options.only)
+    peers = allocators.parse_peers(options.peers)
+    extra = [allocators.parse_library(text) for text in options.lib]
+    names = [one.name for one in extra]
+    if len(set(names)) != len(names):
+        raise UsageError("--lib: a name is given twice")
+    folder, ours = _prepare(options.programs, root, OURS in names)
+    programs.check(folder, {row.program for row in selected})
+    compared = [*ours, *extra, *allocators.find_peers(peers)]
+    if not compared:
+        raise UsageError("nothing to measure: neither --peers nor --lib names an allocator")
+
+    plan = _plan(options)
+    results = Results(selected, compared, plan.repeats)
+    described = machine.describe(root)
+    is_complete = _measure(plan, results, folder)
+    paths = report.write_all(options.out, results, plan, described, is_complete)
+    print(report.to_markdown(results, plan, described, is_complete))
+    print(f"bench: wrote {', '.join(str(path) for path in paths)}", file=sys.stderr)
+    return _EXIT_OK if is_complete else _EXIT_INTERRUPTED
+
+
+def _prepare(folder: Path | None, root: Path, is_replaced: bool) -> tuple[Path, list[Allocator]]:
+    """The folder of programs and our own library, built unless --programs says otherwise."""
+    if folder is not None:
+        return folder.absolute(), []
+    targets = [target for target in programs.TARGETS if not (is_replaced and target.startswith("//hakmem"))]
+    print(f"bench: building {' '.join(targets)}", file=sys.stderr)
+    programs.build(root, targets)
+    ours = [] if is_replaced else [allocators.own_library(OURS, str(programs.built_library(root)))]
+    return programs.built_programs(root), ours
+
+
+def _measure(plan: Plan, results: Results, folder: Path) -> bool:
+    """Fills `results`; false where Ctrl-C or SIGTERM cut it short."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    progress = Progress()
+    try:
+        Session(plan, results, functools.partial(measure.run_once, folder), progress).run()
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # writing takes a moment and is worth it
+        progress.say("interrupted; writing what was measured so far")
+        return False
+    return True
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

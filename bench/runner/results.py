@@ -1,0 +1,122 @@
+"""What was measured, cell by cell, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bench.runner import stats
+from bench.runner.allocators import BASELINES, Allocator
+from bench.runner.measure import Failure, Sample
+from bench.runner.rows import Row
+
+
+@dataclass
+class Cell:
+    """One row under one allocator. A single failed run makes the cell a failed one: a crash is not noise."""
+
+    row: Row
+    base_repeats: int
+    samples: list[Sample] = field(default_factory=list)
+    failure: Failure | None = None
+
+    def add(self, outcome: Sample | Failure) -> None:
+        """Records one run."""
+        if isinstance(outcome, Failure):
+            self.failure = outcome
+        else:
+            self.samples.append(outcome)
+
+    @property
+    def is_measured(self) -> bool:
+        return self.failure is None and bool(self.samples)
+
+    @property
+    def rates(self) -> list[float]:
+        return [sample.rate(self.row.clock) for sample in self.samples]
+
+    @property
+    def rate(self) -> float | None:
+        """Median of million operations a second; None for a failed or empty cell."""
+        return stats.median(self.rates) if self.is_measured else None
+
+    @property
+    def rss_kb(self) -> float | None:
+        """Median peak RSS in KiB; None for a failed or empty cell."""
+        return stats.median([sample.peak_rss_kb for sample in self.samples]) if self.is_measured else None
+
+    @property
+    def spread(self) -> float | None:
+        return stats.spread(self.rates, self.base_repeats) if self.is_measured else None
+
+    @property
+    def is_noisy(self) -> bool:
+        value = self.spread
+        return value is not None and value > stats.NOISY_SPREAD
+
+
+class Results:
+    """All cells of a run, complete or not."""
+
+    def __init__(self, rows: Sequence[Row], allocators: Sequence[Allocator], base_repeats: int) -> None:
+        self.rows = list(rows)
+        self.allocators = list(allocators)
+        self._cells = {(row.name, one.name): Cell(row, base_repeats) for row in rows for one in allocators}
+
+    def cell(self, row: Row, allocator: Allocator) -> Cell:
+        return self._cells[row.name, allocator.name]
+
+    @property
+    def baseline(self) -> Allocator:
+        """What ratios refer to: mimalloc, else glibc, else the first allocator."""
+        for name in BASELINES:
+            for allocator in self.allocators:
+                if allocator.name == name:
+                    return allocator
+        return self.allocators[0]
+
+    def speed_ratio(self, row: Row, allocator: Allocator) -> float | None:
+        """Speed to the baseline's; above 1 is faster."""
+        return _ratio(self.cell(row, allocator).rate, self.cell(row, self.baseline).rate)
+
+    def rss_ratio(self, row: Row, allocator: Allocator) -> float | None:
+        """Peak RSS to the baseline's; below 1 is leaner."""
+        return _ratio(self.cell(row, allocator).rss_kb, self.cell(row, self.baseline).rss_kb)
+
+    def common_rows(self) -> list[Row]:
+        """Rows on which every allocator that completed any row has a result: the only fair ground for means."""
+        able = [one for one in self.allocators if any(self.cell(row, one).is_measured for row in self.rows)]
+        return [row for row in self.rows if able and all(self.cell(row, one).is_measured for one in able)]
+
+    def mean_speed(self, allocator: Allocator) -> float | None:
+        """Geometric mean of the speed ratios over the common rows."""
+        return self._mean([self.speed_ratio(row, allocator) for row in self.common_rows()])
+
+    def mean_rss(self, allocator: Allocator) -> float | None:
+        """Geometric mean of the RSS ratios over the common rows."""
+        return self._mean([self.rss_ratio(row, allocator) for row in self.common_rows()])
+
+    @staticmethod
+    def _mean(ratios: Sequence[float | None]) -> float | None:
+        known = [ratio for ratio in ratios if ratio is not None]
+        return stats.geometric_mean(known) if known and len(known) == len(ratios) else None
+
+    def noisy_rows(self) -> list[Row]:
+        """Rows with at least one noisy cell."""
+        return [row for row in self.rows if any(self.cell(row, one).is_noisy for one in self.allocators)]
+
+    def failures(self) -> list[tuple[Row, Allocator, Failure]]:
+        """Every failed cell with its reason."""
+        found = []
+        for row in self.rows:
+            for allocator in self.allocators:
+                failure = self.cell(row, allocator).failure
+                if failure is not None:
+                    found.append((row, allocator, failure))
+        return found
+
+
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    if value is None or reference is None or reference <= 0:
+        return None
+    return value / reference

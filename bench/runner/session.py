@@ -1,0 +1,107 @@
+"""What is measured when: interleaved passes over all rows, then more passes over the noisy ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.runner.allocators import Allocator
+from bench.runner.measure import Failure, Sample
+from bench.runner.progress import Progress, format_time
+from bench.runner.results import Results
+from bench.runner.rows import Row
+
+#: Samples that each extra pass adds to a noisy row; an even number, so that spread() may drop one at either end.
+_SAMPLES_PER_EXTRA_PASS = 2
+#: An allocator that hangs this often is left out from then on.
+_MAX_TIMEOUTS = 3
+
+#: Measures one cell once.
+Runner = Callable[[Row, Allocator, float], "Sample | Failure"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    name: str
+    seconds: float       # of each run
+    repeats: int         # planned passes over all rows
+    extra_passes: int    # bound on passes over noisy rows
+    budget_s: float      # no extra pass begins, and no extra run is made, after this long
+
+    def with_repeats(self, repeats: int) -> "Plan":
+        """The same with another number of passes."""
+        return Plan(self.name, self.seconds, repeats, self.extra_passes, self.budget_s)
+
+
+QUICK = Plan("quick", seconds=0.2, repeats=3, extra_passes=3, budget_s=240.0)
+FULL = Plan("full", seconds=1.0, repeats=5, extra_passes=4, budget_s=3600.0)
+
+
+class Session:
+    """Fills `results` according to `plan`. After an interrupt the results hold what was measured until then."""
+
+    def __init__(self, plan: Plan, results: Results, runner: Runner, progress: Progress) -> None:
+        self._plan = plan
+        self._results = results
+        self._run_once = runner
+        self._progress = progress
+        self._begin = time.monotonic()
+        self._timeouts = {allocator.name: 0 for allocator in results.allocators}
+        self._turn = 0
+
+    def run(self) -> None:
+        """Measures everything. KeyboardInterrupt passes through."""
+        rows = self._results.rows
+        self._progress.expect(self._plan.repeats * len(rows) * len(self._results.allocators))
+        for number in range(self._plan.repeats):
+            self._pass(rows, f"pass {number + 1}")
+        for number in range(self._plan.extra_passes):
+            noisy = self._results.noisy_rows()
+            if not noisy or self._is_late():
+                break
+            self._progress.say(f"repeating {len(noisy)} noisy row(s) of {len(rows)}")
+            self._progress.expect(_SAMPLES_PER_EXTRA_PASS * len(noisy) * len(self._results.allocators))
+            self._extra_pass(noisy, f"extra pass {number + 1}")
+        self._progress.close()
+
+    def _pass(self, rows: Sequence[Row], label: str) -> None:
+        for row in rows:
+            self._measure_row(row, label)
+
+    def _extra_pass(self, rows: Sequence[Row], label: str) -> None:
+        for row in rows:
+            if self._is_late():
+                elapsed = format_time(time.monotonic() - self._begin)
+                self._progress.say(f"time for repeats is used up after {elapsed}")
+                return
+            for _ in range(_SAMPLES_PER_EXTRA_PASS):
+                self._measure_row(row, label)
+
+    def _measure_row(self, row: Row, label: str) -> None:
+        """One run of each allocator, back to back; the first one changes from turn to turn."""
+        allocators = self._results.allocators
+        first = self._turn % len(allocators)
+        self._turn += 1
+        for allocator in allocators[first:] + allocators[:first]:
+            self._measure(row, allocator)
+            self._progress.step(f"{label}: {row.name} {allocator.name}")
+
+    def _measure(self, row: Row, allocator: Allocator) -> None:
+        cell = self._results.cell(row, allocator)
+        if cell.failure is not None:
+            return
+        if self._timeouts[allocator.name] >= _MAX_TIMEOUTS:
+            cell.add(Failure("left out", "hung too often in other rows"))
+            return
+        outcome = self._run_once(row, allocator, self._plan.seconds)
+        cell.add(outcome)
+        if isinstance(outcome, Failure):
+            if outcome.reason == "timeout":
+                self._timeouts[allocator.name] += 1
+            self._progress.say(f"{row.name} under {allocator.name}: {outcome.reason} {outcome.detail}".rstrip())
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._begin > self._plan.budget_s

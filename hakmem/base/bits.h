@@ -1,0 +1,34 @@
+/* Purpose: bit scans on words.
+ * Owns: nothing.  Threads: any.  Cost: one to twelve instructions.  Fails: never.  Fork: nothing to do.
+ * Invariants:
+ *   1. Scans are only defined on words that are not zero; callers test first. */
+#ifndef HAKMEM_BASE_BITS_H_
+#define HAKMEM_BASE_BITS_H_
+
+#include "hakmem/base/base.h"
+
+/** Index of the lowest set bit of `word`, which is not zero. */
+HAK_ALWAYS_INLINE uint32_t hak_bits_lowest(uint64_t word) { return (uint32_t)__builtin_ctzll(word); }
+
+/** Index of the highest set bit of `word`, which is not zero. */
+HAK_ALWAYS_INLINE uint32_t hak_bits_highest(uint64_t word) { return 63u - (uint32_t)__builtin_clzll(word); }
+
+HAK_ALWAYS_INLINE uint32_t hak_bits_count(uint64_t word) { return (uint32_t)__builtin_popcountll(word); }
+
+/** A word with the `count` lowest bits set; `count` is 0 to 64. */
+HAK_ALWAYS_INLINE uint64_t hak_bits_low_mask(uint32_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
+
+/** Lowest position of `count` (1 to 32) adjacent set bits in `mask`, or -1 where there is no such run.
+ *  Cost: O(log count). */
+HAK_ALWAYS_INLINE int hak_bits_find_run(uint32_t mask, uint32_t count) {
+  uint32_t starts = mask;
+  uint32_t covered = 1;
+  while (covered < count) {
+    const uint32_t step = covered < count - covered ? covered : count - covered;
+    starts &= starts >> step;
+    covered += step;
+  }
+  return starts == 0 ? -1 : __builtin_ctz(starts);
+}
+
+#endif /* HAKMEM_BASE_BITS_H_ */

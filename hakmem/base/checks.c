@@ -1,0 +1,60 @@
+#include "hakmem/base/checks.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hakmem/base/print.h"
+
+static hak_atomic_u32 error_action;
+static hak_atomic_u64 misuse_count;
+
+void hak_set_error_action(hak_error_action action) { hak_u32_store_relaxed(&error_action, (uint32_t)action); }
+
+hak_error_action hak_get_error_action(void) { return (hak_error_action)hak_u32_load_relaxed(&error_action); }
+
+uint64_t hak_misuse_count(void) { return hak_u64_load_relaxed(&misuse_count); }
+
+static const char* hak_misuse_text(hak_misuse misuse) {
+  switch (misuse) {
+    case HAK_MISUSE_DOUBLE_FREE: return "double free of ";
+    case HAK_MISUSE_INTERIOR_POINTER: return "interior pointer ";
+    case HAK_MISUSE_FOREIGN_POINTER: return "foreign pointer ";
+    case HAK_MISUSE_SIZE_MISMATCH: return "wrong size given to the free of ";
+  }
+  return "misuse of ";
+}
+
+void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes) {
+  hak_u64_fetch_add_relaxed(&misuse_count, 1);
+  const hak_error_action action = hak_get_error_action();
+  if (action == HAK_ERROR_IGNORE) return;
+  hak_print line;
+  hak_print_init(&line);
+  hak_print_str(&line, "hakmem: ");
+  hak_print_str(&line, hak_misuse_text(misuse));
+  hak_print_ptr(&line, ptr);
+  if (block_bytes != 0) {
+    hak_print_str(&line, " (size class ");
+    hak_print_u64(&line, block_bytes);
+    hak_print_str(&line, ")");
+  } else if (misuse == HAK_MISUSE_FOREIGN_POINTER) {
+    hak_print_str(&line, " (not a live block of this allocator)");
+  }
+  hak_print_str(&line, "\n");
+  hak_print_flush(&line, STDERR_FILENO);
+  if (action == HAK_ERROR_ABORT) abort();
+}
+
+void hak_die(const char* what, const void* ptr) {
+  hak_print line;
+  hak_print_init(&line);
+  hak_print_str(&line, "hakmem: broken invariant: ");
+  hak_print_str(&line, what);
+  if (ptr != NULL) {
+    hak_print_str(&line, " at ");
+    hak_print_ptr(&line, ptr);
+  }
+  hak_print_str(&line, "\n");
+  hak_print_flush(&line, STDERR_FILENO);
+  abort();
+}

@@ -1,0 +1,40 @@
+/* Private to the gate: malloc and free as far as they are inlined into each public name. */
+#ifndef HAKMEM_GATE_GATE_INL_H_
+#define HAKMEM_GATE_GATE_INL_H_
+
+#include "hakmem/base/poison.h"
+#include "hakmem/config/config.h"
+#include "hakmem/gate/gate.h"
+#include "hakmem/hot_box/hot_box.h"
+
+/* Paranoid builds: reports a double free that the hit path would not see. False: misuse, leave the block alone. */
+bool hak_gate_audit_free(const void* ptr);
+
+/** Marks the bytes of a block that the program may touch. */
+HAK_ALWAYS_INLINE void* hak_gate_grant(void* block, size_t size_bytes) {
+  if (HAK_CFG_ASAN && block != NULL) {
+    hak_poison(block, hak_gate_good_size(size_bytes));
+    hak_unpoison(block, size_bytes);
+  }
+  return block;
+}
+
+HAK_ALWAYS_INLINE void* hak_gate_malloc(size_t size_bytes) {
+  if (HAK_LIKELY(size_bytes <= HAK_SIZE_CLASS_TINY_MAX_BYTES)) {
+    void* block;
+    if (HAK_LIKELY(hak_hot_box_pop(hak_hot_box_tiny_bin(size_bytes), &block))) return hak_gate_grant(block, size_bytes);
+  }
+  return hak_gate_malloc_slow(size_bytes);
+}
+
+HAK_ALWAYS_INLINE void hak_gate_free(void* ptr) {
+  if (HAK_CFG_PARANOID && !hak_gate_audit_free(ptr)) return;
+  if (HAK_CFG_ASAN) {
+    hak_gate_free_slow(ptr);
+    return;
+  }
+  if (HAK_LIKELY(hak_hot_box_push(ptr))) return;
+  hak_gate_free_slow(ptr);
+}
+
+#endif /* HAKMEM_GATE_GATE_INL_H_ */

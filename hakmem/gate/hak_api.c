@@ -1,0 +1,62 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "hakmem/gate/gate.h"
+#include "hakmem/gate/gate_inl.h"
+#include "hakmem/report/report.h"
+#include <hakmem/hakmem.h>
+
+void* hak_malloc(size_t size) { return hak_gate_malloc(size); }
+
+void hak_free(void* ptr) { hak_gate_free(ptr); }
+
+void* hak_calloc(size_t count, size_t size) { return hak_gate_calloc(count, size); }
+
+void* hak_realloc(void* ptr, size_t size) { return hak_gate_realloc(ptr, size); }
+
+void* hak_reallocarray(void* ptr, size_t count, size_t size) { return hak_gate_reallocarray(ptr, count, size); }
+
+void* hak_rezalloc(void* ptr, size_t old_size, size_t size) { return hak_gate_rezalloc(ptr, old_size, size); }
+
+void hak_free_sized(void* ptr, size_t size) { hak_gate_free_sized(ptr, size); }
+
+void hak_free_aligned_sized(void* ptr, size_t alignment, size_t size) {
+  (void)alignment;
+  hak_gate_free_sized(ptr, size);
+}
+
+void* hak_aligned_alloc(size_t alignment, size_t size) { return hak_gate_aligned_alloc(alignment, size); }
+
+int hak_posix_memalign(void** out, size_t alignment, size_t size) {
+  return hak_gate_posix_memalign(out, alignment, size);
+}
+
+void* hak_memalign(size_t alignment, size_t size) { return hak_gate_memalign(alignment, size); }
+
+size_t hak_malloc_usable_size(const void* ptr) { return hak_gate_usable_size(ptr); }
+
+size_t hak_good_size(size_t size) { return hak_gate_good_size(size); }
+
+void* hak_expand(void* ptr, size_t size) { return hak_gate_expand(ptr, size); }
+
+size_t hak_malloc_batch(size_t size, size_t count, void** out) {
+  size_t done = 0;
+  while (done < count) {
+    void* block = hak_gate_malloc(size);
+    if (block == NULL) break;
+    out[done++] = block;
+  }
+  return done;
+}
+
+void hak_free_batch(void** ptrs, size_t count) {
+  for (size_t i = 0; i < count; i++) hak_gate_free(ptrs[i]);
+}
+
+bool hak_is_in_heap(const void* ptr) { return hak_gate_is_in_heap(ptr); }
+
+size_t hak_trim(void) { return hak_gate_trim(); }
+
+void hak_stats_print(void) { hak_report_summary(STDERR_FILENO); }
+
+const char* hak_version(void) { return HAK_VERSION_TEXT; }

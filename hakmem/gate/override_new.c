@@ -1,0 +1,83 @@
+/* C++'s operator new and delete under their Itanium ABI names, so that the library needs no C++ run-time. Where the
+ * program has one, its new-handler is called and std::bad_alloc thrown by it; the weak names below are libstdc++'s. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hakmem/base/print.h"
+#include "hakmem/gate/gate.h"
+#include "hakmem/gate/gate_inl.h"
+
+#define HAK_EXPORT __attribute__((visibility("default")))
+
+typedef void (*new_handler)(void);
+
+/* std::get_new_handler(), std::__throw_bad_alloc() */
+__attribute__((weak)) new_handler _ZSt15get_new_handlerv(void);
+__attribute__((weak, noreturn)) void _ZSt17__throw_bad_allocv(void);
+
+__attribute__((noreturn)) static void throw_bad_alloc(void) {
+  if (_ZSt17__throw_bad_allocv != NULL) _ZSt17__throw_bad_allocv();
+  hak_print line;
+  hak_print_init(&line);
+  hak_print_str(&line, "hakmem: operator new is out of memory, and there is no C++ run-time to throw std::bad_alloc\n");
+  hak_print_flush(&line, STDERR_FILENO);
+  abort();
+}
+
+/* Asks the program's new-handler to make room. False: it has none. The handler may throw. */
+static bool call_new_handler(void) {
+  if (_ZSt15get_new_handlerv == NULL) return false;
+  const new_handler handler = _ZSt15get_new_handlerv();
+  if (handler == NULL) return false;
+  handler();
+  return true;
+}
+
+static HAK_SLOW void* new_slow(size_t alignment, size_t size, bool may_throw) {
+  for (;;) {
+    void* block = hak_gate_aligned(alignment, size);
+    if (block != NULL) return block;
+    if (!call_new_handler()) break;
+  }
+  if (may_throw) throw_bad_alloc();
+  return NULL;
+}
+
+HAK_ALWAYS_INLINE void* new_block(size_t size, bool may_throw) {
+  void* block = hak_gate_malloc(size);
+  return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, may_throw);
+}
+
+/* Declares and defines one exported function. */
+#define EXPORT_NEW(name, parameters, body) \
+  HAK_EXPORT void* name parameters;        \
+  HAK_EXPORT void* name parameters { return body; }
+#define EXPORT_DELETE(name, parameters) \
+  HAK_EXPORT void name parameters;      \
+  HAK_EXPORT void name parameters { hak_gate_free(ptr); }
+
+/* The tag is std::nothrow_t's address; the size and alignment of a delete are the block's and not needed. */
+EXPORT_NEW(_Znwm, (size_t size), new_block(size, true))
+EXPORT_NEW(_Znam, (size_t size), new_block(size, true))
+EXPORT_NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void* tag), ((void)tag, new_block(size, false)))
+EXPORT_NEW(_ZnamRKSt9nothrow_t, (size_t size, const void* tag), ((void)tag, new_block(size, false)))
+EXPORT_NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), new_slow(alignment, size, true))
+EXPORT_NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), new_slow(alignment, size, true))
+EXPORT_NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void* tag),
+           ((void)tag, new_slow(alignment, size, false)))
+EXPORT_NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void* tag),
+           ((void)tag, new_slow(alignment, size, false)))
+
+#define UNUSED __attribute__((unused))
+EXPORT_DELETE(_ZdlPv, (void* ptr))
+EXPORT_DELETE(_ZdaPv, (void* ptr))
+EXPORT_DELETE(_ZdlPvm, (void* ptr, UNUSED size_t size))
+EXPORT_DELETE(_ZdaPvm, (void* ptr, UNUSED size_t size))
+EXPORT_DELETE(_ZdlPvRKSt9nothrow_t, (void* ptr, UNUSED const void* tag))
+EXPORT_DELETE(_ZdaPvRKSt9nothrow_t, (void* ptr, UNUSED const void* tag))
+EXPORT_DELETE(_ZdlPvSt11align_val_t, (void* ptr, UNUSED size_t alignment))
+EXPORT_DELETE(_ZdaPvSt11align_val_t, (void* ptr, UNUSED size_t alignment))
+EXPORT_DELETE(_ZdlPvmSt11align_val_t, (void* ptr, UNUSED size_t size, UNUSED size_t alignment))
+EXPORT_DELETE(_ZdaPvmSt11align_val_t, (void* ptr, UNUSED size_t size, UNUSED size_t alignment))
+EXPORT_DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void* ptr, UNUSED size_t alignment, UNUSED const void* tag))
+EXPORT_DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void* ptr, UNUSED size_t alignment, UNUSED const void* tag))

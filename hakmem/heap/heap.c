@@ -1,0 +1,101 @@
+#include "hakmem/heap/heap.h"
+
+#include "hakmem/base/checks.h"
+#include "hakmem/metadata/metadata.h"
+
+hak_heap hak_heap_empty HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
+
+__thread hak_heap* hak_heap_current __attribute__((tls_model("initial-exec"))) = &hak_heap_empty;
+
+#define OFFSET(n) HAK_BIN_OFFSET(HAK_SIZE_CLASS_OF_TINY(n))
+const uint16_t hak_heap_tiny_offset[HAK_SIZE_CLASS_TINY_MAX_BYTES / 16 + 1] = {
+    /* clang-format off */
+    OFFSET(0), OFFSET(16), OFFSET(32), OFFSET(48), OFFSET(64),
+    OFFSET(80), OFFSET(96), OFFSET(112), OFFSET(128), OFFSET(144),
+    OFFSET(160), OFFSET(176), OFFSET(192), OFFSET(208), OFFSET(224),
+    OFFSET(240), OFFSET(256), OFFSET(272), OFFSET(288), OFFSET(304),
+    OFFSET(320), OFFSET(336), OFFSET(352), OFFSET(368), OFFSET(384),
+    OFFSET(400), OFFSET(416), OFFSET(432), OFFSET(448), OFFSET(464),
+    OFFSET(480), OFFSET(496), OFFSET(512), OFFSET(528), OFFSET(544),
+    OFFSET(560), OFFSET(576), OFFSET(592), OFFSET(608), OFFSET(624),
+    OFFSET(640), OFFSET(656), OFFSET(672), OFFSET(688), OFFSET(704),
+    OFFSET(720), OFFSET(736), OFFSET(752), OFFSET(768), OFFSET(784),
+    OFFSET(800), OFFSET(816), OFFSET(832), OFFSET(848), OFFSET(864),
+    OFFSET(880), OFFSET(896), OFFSET(912), OFFSET(928), OFFSET(944),
+    OFFSET(960), OFFSET(976), OFFSET(992), OFFSET(1008), OFFSET(1024),
+    /* clang-format on */
+};
+#undef OFFSET
+
+HAK_STATIC_ASSERT(HAK_HEAP_BINS_BYTES <= UINT16_MAX, "a bin offset fits the table");
+HAK_STATIC_ASSERT(sizeof(hak_heap) <= 64 * 1024, "a heap fits one metadata block");
+
+static struct {
+  hak_lock lock;
+  hak_heap* parked;            /* Sync: lock */
+  hak_atomic_u32 parked_count; /* Sync: lock writes, any reads */
+  hak_atomic_ptr all;          /* Sync: lock writes (release), any reads (acquire) */
+} heaps;
+
+hak_lock* hak_heap_parked_lock(void) { return &heaps.lock; }
+
+hak_heap* hak_heap_first_parked_locked(void) { return heaps.parked; }
+
+hak_heap* hak_heap_first(void) { return (hak_heap*)hak_ptr_load_acquire(&heaps.all); }
+
+uint32_t hak_heap_parked_count(void) { return hak_u32_load_relaxed(&heaps.parked_count); }
+
+static void park_locked(hak_heap* heap) {
+  hak_u32_store_relaxed(&heap->state, HAK_HEAP_PARKED);
+  heap->next_parked = heaps.parked;
+  heaps.parked = heap;
+  hak_u32_store_relaxed(&heaps.parked_count, hak_heap_parked_count() + 1);
+}
+
+void hak_heap_park(hak_heap* heap) {
+  HAK_ASSERT(hak_u32_load_relaxed(&heap->state) == HAK_HEAP_ACTIVE);
+  hak_lock_take(&heaps.lock);
+  park_locked(heap);
+  hak_lock_give(&heaps.lock);
+}
+
+static hak_heap* unpark_locked(void) {
+  hak_heap* heap = heaps.parked;
+  if (heap == NULL) return NULL;
+  heaps.parked = heap->next_parked;
+  heap->next_parked = NULL;
+  hak_u32_store_relaxed(&heaps.parked_count, hak_heap_parked_count() - 1);
+  hak_u32_store_relaxed(&heap->state, HAK_HEAP_ACTIVE);
+  return heap;
+}
+
+static hak_heap* new_heap(uint64_t cache_limit_bytes) {
+  hak_heap* heap = (hak_heap*)hak_metadata_alloc(sizeof(hak_heap), 4096);
+  if (heap == NULL) return NULL;
+  heap->budget.limit_bytes = cache_limit_bytes;
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) heap->mailboxes[c].heap = heap;
+  hak_u32_store_relaxed(&heap->state, HAK_HEAP_ACTIVE);
+  hak_lock_take(&heaps.lock);
+  heap->next_heap = hak_heap_first();
+  hak_ptr_store_release(&heaps.all, heap); /* pairs with hak_heap_first */
+  hak_lock_give(&heaps.lock);
+  return heap;
+}
+
+hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
+  hak_lock_take(&heaps.lock);
+  hak_heap* heap = unpark_locked();
+  hak_lock_give(&heaps.lock);
+  return heap != NULL ? heap : new_heap(cache_limit_bytes);
+}
+
+void hak_heap_orphan_others_locked(hak_heap* mine) {
+  for (hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
+    if (heap == mine || hak_u32_load_relaxed(&heap->state) != HAK_HEAP_ACTIVE) continue;
+    if (hak_u32_load_relaxed(&heap->in_slow_path) != 0) {
+      hak_u32_store_relaxed(&heap->state, HAK_HEAP_LOST);
+    } else {
+      park_locked(heap);
+    }
+  }
+}

@@ -1,0 +1,179 @@
+/* Purpose: the layout of a thread's heap, and the list of heaps without a thread.
+ * Owns: the thread-local heap pointer, every hak_heap, the parked-heap lock and list.
+ * Invariants:
+ *   1. In a bin, slots[top .. cap) are cached blocks, the next to go out at top. top == cap: empty. top == 0: full.
+ *      slots[cap] is NULL, so that the double-free check on the hit path compares with nothing when empty.
+ *   2. A bin that was never used has top == cap == 0 and touches no page of its slots.
+ *   3. The registry word of a slab's units is the address of its bin; it lies in [heap, heap + HAK_HEAP_BINS_BYTES).
+ *   4. A heap is never unmapped. It is active (one thread works on it), parked (nobody; on the parked list), or lost (its
+ *      thread vanished in a fork amid a slow path; nobody touches it again).
+ *   5. A parked heap is touched only under the parked-heap lock.
+ *   6. The empty heap is all zero and never written: every operation on it takes the slow path.
+ * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
+ * Ordering: park and adopt synchronise through the parked-heap lock. The slot store and the top store of a push are
+ *   kept in program order for the sake of a fork between them.
+ * Cost: a heap is 30 KiB of address space, of which the pages of the bins in use are touched.
+ * Fails: hak_heap_new returns NULL when the kernel has no memory.
+ * Fork: lifecycle takes the lock around fork and parks the vanished threads' heaps in the child. */
+#ifndef HAKMEM_HEAP_HEAP_H_
+#define HAKMEM_HEAP_HEAP_H_
+
+#include "hakmem/base/atomics.h"
+#include "hakmem/base/base.h"
+#include "hakmem/mid_ace/mid_ace.h"
+#include "hakmem/os/lock.h"
+#include "hakmem/size_class/size_class.h"
+#include "hakmem/slab/slab.h"
+
+HAK_BEGIN_DECLS
+
+enum {
+  HAK_BIN_HEADER_BYTES = 64,
+  HAK_BIN_FINE_BYTES = 1024,  /* classes up to 128 B */
+  HAK_BIN_SHARED_BYTES = 512, /* up to 32 KiB */
+  HAK_BIN_UNIT_BYTES = 256,   /* 64 KiB to 256 KiB */
+  HAK_HEAP_SHARED_OFFSET = HAK_SIZE_CLASS_FINE_COUNT * HAK_BIN_FINE_BYTES,
+  HAK_HEAP_UNIT_OFFSET =
+      HAK_HEAP_SHARED_OFFSET + (HAK_SIZE_CLASS_SHARED_COUNT - HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES,
+  HAK_HEAP_BINS_BYTES = HAK_HEAP_UNIT_OFFSET + (HAK_SIZE_CLASS_COUNT - HAK_SIZE_CLASS_SHARED_COUNT) * HAK_BIN_UNIT_BYTES
+};
+
+/** Where in a heap the bin of a class lies, in bytes; a constant expression for a constant class. */
+#define HAK_BIN_OFFSET(c)                                                                \
+  ((c) < HAK_SIZE_CLASS_FINE_COUNT ? (c)*HAK_BIN_FINE_BYTES                              \
+   : (c) < HAK_SIZE_CLASS_SHARED_COUNT                                                   \
+       ? HAK_HEAP_SHARED_OFFSET + ((c)-HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES \
+       : HAK_HEAP_UNIT_OFFSET + ((c)-HAK_SIZE_CLASS_SHARED_COUNT) * HAK_BIN_UNIT_BYTES)
+
+/** Slots that the bin of a class has, the NULL one behind the cap not counted. */
+#define HAK_BIN_SLOTS(c)                                         \
+  ((((c) < HAK_SIZE_CLASS_FINE_COUNT     ? HAK_BIN_FINE_BYTES    \
+     : (c) < HAK_SIZE_CLASS_SHARED_COUNT ? HAK_BIN_SHARED_BYTES  \
+                                         : HAK_BIN_UNIT_BYTES) - \
+    HAK_BIN_HEADER_BYTES) /                                      \
+       8 -                                                       \
+   1)
+
+/** One size class of one thread. */
+typedef struct hak_bin {
+  uint64_t top; /* 64 bits wide, like cap: an index that needs no widening on the hit paths */
+  uint64_t cap;
+  /* The run: free blocks that have left their slab and not yet reached a slot. Bit i: run_base + i * stride. */
+  uint64_t run_mask;
+  char* run_base;
+  uint32_t stride; /* block size in bytes; 0: never used */
+  uint8_t size_class;
+  bool run_zeroed;
+  hak_mid_ace_bin ace;
+  hak_slab* current; /* the slab that runs come from; not in `partial` */
+  hak_slab* partial; /* other slabs with free blocks */
+  void* slots[];
+} hak_bin;
+
+HAK_STATIC_ASSERT(sizeof(hak_bin) == HAK_BIN_HEADER_BYTES, "the header is one cache line");
+
+struct hak_heap;
+
+/** Where the slabs of one bin are posted when others have freed blocks of theirs. Its address stands for the owner. */
+typedef struct hak_mailbox {
+  hak_atomic_ptr head;   /* stack of hak_slab by pending_next. Sync: atomic seq */
+  struct hak_heap* heap; /* constant */
+} hak_mailbox;
+
+/** Remote frees of one bitmap word on their way out. */
+typedef struct hak_outbox_entry {
+  hak_slab* slab; /* NULL: unused */
+  uint64_t mask;
+  uint32_t word;
+  uint32_t room; /* blocks that may still join before it is published */
+} hak_outbox_entry;
+
+enum { HAK_OUTBOX_ENTRIES = 16 };
+
+typedef enum hak_heap_state {
+  HAK_HEAP_ACTIVE = 1,
+  HAK_HEAP_PARKED = 2,
+  HAK_HEAP_LOST = 3,
+  /** Lifecycle's heap for threads that are past their exit; used under its lock. */
+  HAK_HEAP_COMMON = 4
+} hak_heap_state;
+
+/** Counts of one heap. Sync: owner writes, reports read. */
+typedef struct hak_heap_counters {
+  hak_atomic_u64 refills, spills, remote_frees, remote_published, remote_merged;
+  hak_atomic_u64 slabs_adopted, slabs_acquired, slabs_released;
+} hak_heap_counters;
+
+typedef struct hak_heap {
+  /** The bins, by HAK_BIN_OFFSET. */
+  char bins[HAK_HEAP_BINS_BYTES];
+  hak_outbox_entry outbox[HAK_OUTBOX_ENTRIES];
+  /** 1 while the thread is in a slow path; read in the child of a fork. */
+  hak_atomic_u32 in_slow_path;
+  uint32_t slow_ticks;
+  hak_atomic_u32 state; /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
+  uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
+  hak_mid_ace_budget budget;
+  hak_heap_counters counters;
+  struct hak_heap* next_parked; /* Sync: parked-heap lock */
+  struct hak_heap* next_heap;   /* all heaps; constant once listed */
+  HAK_ALIGNED(HAK_CACHE_LINE_BYTES) hak_mailbox mailboxes[HAK_SIZE_CLASS_COUNT];
+} hak_heap;
+
+/** The heap of the calling thread; the empty heap before its first slow path and after its exit. */
+extern __thread hak_heap* hak_heap_current __attribute__((tls_model("initial-exec")));
+
+extern hak_heap hak_heap_empty;
+
+/** Byte offset of the bin for (size + 15) / 16, sizes up to HAK_SIZE_CLASS_TINY_MAX_BYTES. */
+extern const uint16_t hak_heap_tiny_offset[HAK_SIZE_CLASS_TINY_MAX_BYTES / 16 + 1];
+
+HAK_ALWAYS_INLINE hak_bin* hak_heap_bin(hak_heap* heap, uint32_t size_class) {
+  return (hak_bin*)(void*)(heap->bins + HAK_BIN_OFFSET(size_class));
+}
+
+HAK_ALWAYS_INLINE hak_mailbox* hak_heap_mailbox(hak_heap* heap, uint32_t size_class) {
+  return &heap->mailboxes[size_class];
+}
+
+/** True when registry word `word` is a bin of `heap`. */
+HAK_ALWAYS_INLINE bool hak_heap_owns_word(const hak_heap* heap, uint64_t word) {
+  return word - (uint64_t)(uintptr_t)heap < HAK_HEAP_BINS_BYTES;
+}
+
+HAK_ALWAYS_INLINE bool hak_heap_is_real(const hak_heap* heap) { return heap != &hak_heap_empty; }
+
+/** Brackets a slow path. The compiler may not move the heap's own stores out of the bracket. */
+HAK_ALWAYS_INLINE void hak_heap_enter(hak_heap* heap) {
+  hak_u32_store_relaxed(&heap->in_slow_path, hak_u32_load_relaxed(&heap->in_slow_path) + 1);
+  hak_compiler_barrier();
+}
+
+HAK_ALWAYS_INLINE void hak_heap_leave(hak_heap* heap) {
+  hak_compiler_barrier();
+  hak_u32_store_relaxed(&heap->in_slow_path, hak_u32_load_relaxed(&heap->in_slow_path) - 1);
+}
+
+/** A heap for the calling thread: a parked one whole, with all its slabs, or a new one. Active. NULL: no memory. */
+hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes);
+
+/** Owner: gives up an active heap, whose caches are flushed. */
+void hak_heap_park(hak_heap* heap);
+
+/** Number of parked heaps; a hint. */
+uint32_t hak_heap_parked_count(void);
+
+/** The parked-heap lock, and under it the list: first heap, then heap->next_parked. */
+hak_lock* hak_heap_parked_lock(void);
+hak_heap* hak_heap_first_parked_locked(void);
+
+/** Every heap there ever was: first heap, then heap->next_heap. */
+hak_heap* hak_heap_first(void);
+
+/** In the child of a fork, under the lock: every active heap but `mine` is parked, or lost if it was in a slow path.
+ *  The caches of those parked stay as they are: hak_heap_acquire and drains cope. */
+void hak_heap_orphan_others_locked(hak_heap* mine);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_HEAP_HEAP_H_ */

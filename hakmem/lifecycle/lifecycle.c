@@ -1,0 +1,145 @@
+#include "hakmem/lifecycle/lifecycle.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
+#include "hakmem/metadata/metadata.h"
+#include "hakmem/report/report.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/unified_cache/unified_cache.h"
+#include "hakmem/whale_cache/whale_cache.h"
+
+enum { PROCESS_NEW = 0, PROCESS_STARTING = 1, PROCESS_READY = 2 };
+
+/* Set for good when a thread's exit hook has run. */
+static __thread bool thread_is_past_exit __attribute__((tls_model("initial-exec")));
+/* Set while this thread runs start_process: libc may allocate in there. */
+static __thread bool thread_is_starting __attribute__((tls_model("initial-exec")));
+
+static hak_atomic_u32 process_state;
+static pthread_key_t exit_key;
+static bool exit_key_works; /* written before PROCESS_READY (release), read after (acquire) */
+
+static hak_lock common_lock;
+static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
+
+/* --- fork --- */
+
+/* In lock order: docs/lock_order.md. */
+static void before_fork(void) {
+  hak_lock_take(&common_lock);
+  hak_lock_take(hak_heap_parked_lock());
+  hak_lock_take(hak_shared_pool_lock());
+  hak_lock_take(hak_whale_cache_lock());
+  hak_lock_take(hak_metadata_lock());
+}
+
+static void after_fork_parent(void) {
+  hak_lock_give(hak_metadata_lock());
+  hak_lock_give(hak_whale_cache_lock());
+  hak_lock_give(hak_shared_pool_lock());
+  hak_lock_give(hak_heap_parked_lock());
+  hak_lock_give(&common_lock);
+}
+
+static void after_fork_child(void) {
+  hak_heap_orphan_others_locked(hak_heap_current);
+  hak_lock_reset(hak_metadata_lock());
+  hak_lock_reset(hak_whale_cache_lock());
+  hak_lock_reset(hak_shared_pool_lock());
+  hak_lock_reset(hak_heap_parked_lock());
+  hak_lock_reset(&common_lock);
+}
+
+/* --- thread exit --- */
+
+static void on_thread_exit(void* arg) {
+  hak_heap* heap = (hak_heap*)arg;
+  if (heap != hak_heap_current) return;
+  hak_heap_enter(heap);
+  hak_unified_cache_flush(heap);
+  hak_heap_leave(heap);
+  thread_is_past_exit = true;
+  hak_heap_current = &hak_heap_empty;
+  hak_heap_park(heap);
+}
+
+/* --- process start --- */
+
+extern char** environ;
+
+static void start_process(void) {
+  thread_is_starting = true;
+  common_heap.budget.limit_bytes = 0; /* caches nothing: what exiting threads free goes straight to the slabs */
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) common_heap.mailboxes[c].heap = &common_heap;
+  hak_u32_store_relaxed(&common_heap.state, HAK_HEAP_COMMON);
+  hak_config_load(environ);
+  exit_key_works = pthread_key_create(&exit_key, on_thread_exit) == 0;
+  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  hak_u32_store_release(&process_state, PROCESS_READY); /* pairs with ensure_started */
+  thread_is_starting = false;
+}
+
+/* False: this very thread is inside start_process. */
+static bool ensure_started(void) {
+  if (HAK_LIKELY(hak_u32_load_acquire(&process_state) == PROCESS_READY)) return true;
+  if (thread_is_starting) return false;
+  uint32_t expected = PROCESS_NEW;
+  if (hak_u32_cas_acq_rel(&process_state, &expected, PROCESS_STARTING)) {
+    start_process();
+    return true;
+  }
+  /* Bounded by the few library calls in start_process. */
+  while (hak_u32_load_acquire(&process_state) != PROCESS_READY) hak_cpu_relax();
+  return true;
+}
+
+static hak_heap* enter_common(void) {
+  hak_lock_take(&common_lock);
+  hak_heap_enter(&common_heap);
+  return &common_heap;
+}
+
+hak_heap* hak_lifecycle_enter_slow(void) {
+  const int saved_errno = errno;
+  const bool started = ensure_started();
+  hak_heap* heap = NULL;
+  if (started && !thread_is_past_exit && exit_key_works) {
+    heap = hak_heap_acquire(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES));
+  }
+  if (heap == NULL) {
+    errno = saved_errno;
+    return enter_common();
+  }
+  hak_heap_current = heap;
+  /* May allocate, which now finds the heap in place. If it fails, the heap stays with the thread and is not parked
+   * when the thread ends: a leak of one heap, where even libc has no memory. */
+  (void)pthread_setspecific(exit_key, heap);
+  errno = saved_errno;
+  hak_heap_enter(heap);
+  return heap;
+}
+
+void hak_lifecycle_leave_common(hak_heap* heap) {
+  HAK_CHECK(heap == &common_heap, heap);
+  hak_unified_cache_flush(heap);
+  hak_heap_leave(heap);
+  hak_lock_give(&common_lock);
+}
+
+__attribute__((constructor)) static void on_library_start(void) {
+  const int saved_errno = errno;
+  ensure_started();
+  hak_config_load(environ);
+  if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);
+  errno = saved_errno;
+}
+
+__attribute__((destructor)) static void on_library_end(void) {
+  const int saved_errno = errno;
+  if (hak_config_get(HAK_OPTION_STATS_AT_EXIT)) hak_report_summary(STDERR_FILENO);
+  errno = saved_errno;
+}

@@ -1,0 +1,45 @@
+/* Purpose: the life of the process and of its threads, as far as the heap is concerned.
+ * Owns: the thread-exit hook, the fork handlers, the common heap.
+ * Invariants:
+ *   1. A thread has one heap from its first slow path to its exit; then its heap is parked and hak_heap_current is
+ *      the empty heap for good. What it still allocates and frees after that goes through the common heap.
+ *   2. Between prepare and parent or child of a fork, the forking thread holds every lock of the allocator.
+ *   3. Nothing here needs libc to have started: options are read as soon as libc has an environment to offer.
+ * Threads: any.
+ * Lock: the common heap's, the outermost of all (docs/lock_order.md). Held over system calls of the slow paths.
+ * Cost: enter and leave are four instructions for a thread with a heap.
+ * Fails: never. A thread that can get no heap for want of memory uses the common heap, which is static.
+ * Fork: see docs/design.md. In the child the other threads' heaps are parked, but for those that were in a slow path,
+ *   which are set aside with what they hold. */
+#ifndef HAKMEM_LIFECYCLE_LIFECYCLE_H_
+#define HAKMEM_LIFECYCLE_LIFECYCLE_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
+
+HAK_BEGIN_DECLS
+
+hak_heap* hak_lifecycle_enter_slow(void);
+void hak_lifecycle_leave_common(hak_heap* heap);
+
+/** The heap to work on in a slow path, entered: the thread's own (made now if it has none yet), or the common heap with
+ *  its lock held. Never NULL. */
+HAK_ALWAYS_INLINE hak_heap* hak_lifecycle_enter(void) {
+  hak_heap* heap = hak_heap_current;
+  if (HAK_UNLIKELY(!hak_heap_is_real(heap))) return hak_lifecycle_enter_slow();
+  hak_heap_enter(heap);
+  return heap;
+}
+
+/** Leaves what hak_lifecycle_enter returned. */
+HAK_ALWAYS_INLINE void hak_lifecycle_leave(hak_heap* heap) {
+  if (HAK_UNLIKELY(heap != hak_heap_current)) {
+    hak_lifecycle_leave_common(heap);
+    return;
+  }
+  hak_heap_leave(heap);
+}
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_LIFECYCLE_LIFECYCLE_H_ */

@@ -1,0 +1,29 @@
+/* Purpose: memory for HAKMEM's own descriptors, away from every user block.
+ * Owns: guarded mappings, filled from the bottom and never given back.
+ * Invariants:
+ *   1. What is handed out is zero, and lies between guard pages with other descriptors only.
+ *   2. Nothing is ever freed here: each box recycles its own descriptors, so a descriptor's address always holds a
+ *      descriptor of the same type. The lock-free parts rely on it.
+ * Threads: any; one lock.  Lock: held across mmap(2) when a mapping is full, once a MiB of descriptors.
+ * Cost: a lock and an addition.  Fails: NULL when the kernel has no memory.
+ * Fork: the lock is taken by lifecycle around fork. */
+#ifndef HAKMEM_METADATA_METADATA_H_
+#define HAKMEM_METADATA_METADATA_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/os/lock.h"
+
+HAK_BEGIN_DECLS
+
+/** `size_bytes` (at most 64 KiB) of zeroed memory on a multiple of `alignment` (a power of two up to 4096), or NULL.
+ *  Untouched pages of it cost nothing. */
+void* hak_metadata_alloc(size_t size_bytes, size_t alignment);
+
+/** Bytes handed out so far. */
+uint64_t hak_metadata_used_bytes(void);
+
+hak_lock* hak_metadata_lock(void);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_METADATA_METADATA_H_ */

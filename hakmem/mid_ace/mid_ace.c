@@ -1,0 +1,64 @@
+#include "hakmem/mid_ace/mid_ace.h"
+
+enum {
+  /* A bin starts with at most this many bytes, and with two blocks at least. */
+  START_BYTES = 8 * 1024,
+  START_CAP_MAX = 32,
+  /* Misses and spills, both, that make a swing. */
+  SWING = 2
+};
+
+static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static uint64_t cap_bytes(uint32_t size_class, uint32_t cap) {
+  return (uint64_t)hak_size_class_table[size_class].block_bytes * cap;
+}
+
+uint32_t hak_mid_ace_start(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t slots) {
+  if (budget->limit_bytes == 0) return 0;
+  uint32_t cap = START_BYTES / hak_size_class_table[size_class].block_bytes;
+  if (cap < 2) cap = 2;
+  cap = at_most(cap, at_most(START_CAP_MAX, slots));
+  budget->granted_bytes += cap_bytes(size_class, cap);
+  return cap;
+}
+
+static uint32_t grow(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t cap, uint32_t slots) {
+  const uint32_t wanted = at_most(cap * 2, slots);
+  const uint64_t more = cap_bytes(size_class, wanted - cap);
+  if (wanted == cap || budget->granted_bytes + more > budget->limit_bytes) return cap;
+  budget->granted_bytes += more;
+  budget->grown++;
+  return wanted;
+}
+
+static uint32_t verdict(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
+                        uint32_t slots) {
+  bin->seen = true;
+  if (bin->misses < SWING || bin->spills < SWING) return cap;
+  bin->misses = bin->spills = 0;
+  return cap == 0 ? 0 : grow(budget, size_class, cap, slots);
+}
+
+uint32_t hak_mid_ace_on_miss(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
+                             uint32_t slots) {
+  if (bin->misses < UINT16_MAX) bin->misses++;
+  return verdict(budget, bin, size_class, cap, slots);
+}
+
+uint32_t hak_mid_ace_on_spill(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
+                              uint32_t slots) {
+  if (bin->spills < UINT16_MAX) bin->spills++;
+  return verdict(budget, bin, size_class, cap, slots);
+}
+
+uint32_t hak_mid_ace_on_epoch(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap) {
+  const bool idle = !bin->seen;
+  bin->seen = false;
+  bin->misses = bin->spills = 0;
+  if (!idle || cap <= 1) return cap;
+  const uint32_t smaller = cap / 2;
+  budget->granted_bytes -= cap_bytes(size_class, cap - smaller);
+  budget->shrunk++;
+  return smaller;
+}

@@ -1,0 +1,23 @@
+#include "hakmem/os/lock.h"
+
+#include <errno.h>
+
+#include "hakmem/os/os_sys.h"
+
+enum { HAK_LOCK_SPINS = 100 };
+
+void hak_lock_take_slow(hak_lock* lock) {
+  for (int spin = 0; spin < HAK_LOCK_SPINS; spin++) {
+    if (hak_u32_load_relaxed(&lock->word) == 0 && hak_lock_try_take(lock)) return;
+    hak_cpu_relax();
+  }
+  const int saved_errno = errno;
+  while (hak_u32_exchange_seq(&lock->word, 2) != 0) hak_os_sys_futex_wait(&lock->word.raw, 2);
+  errno = saved_errno;
+}
+
+void hak_lock_give_slow(hak_lock* lock) {
+  const int saved_errno = errno;
+  hak_os_sys_futex_wake_one(&lock->word.raw);
+  errno = saved_errno;
+}

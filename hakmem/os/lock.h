@@ -1,0 +1,44 @@
+/* Purpose: the one lock of the allocator: a word, a short spin, then a futex.
+ * Owns: the word.
+ * Invariants:
+ *   1. 0 free, 1 held, 2 held and someone may sleep.
+ *   2. Lock order: a thread takes locks only in the order of docs/lock_order.md, and makes no system call but the
+ *      futex's own while it holds one, unless that page says so for the lock.
+ * Threads: any; not recursive; not to be taken in a signal handler.
+ * Ordering: acquire on take, release on give; the two pair.
+ * Cost: one compare-and-swap, one exchange.  Fails: never.
+ * Fork: taken by lifecycle's prepare handler, given back in the parent, reset in the child. */
+#ifndef HAKMEM_OS_LOCK_H_
+#define HAKMEM_OS_LOCK_H_
+
+#include "hakmem/base/atomics.h"
+
+HAK_BEGIN_DECLS
+
+typedef struct hak_lock {
+  hak_atomic_u32 word; /* Sync: atomic acq_rel */
+} hak_lock;
+
+void hak_lock_take_slow(hak_lock* lock);
+void hak_lock_give_slow(hak_lock* lock);
+
+/** True: taken. False: somebody holds it. */
+HAK_ALWAYS_INLINE bool hak_lock_try_take(hak_lock* lock) {
+  uint32_t expected = 0;
+  return hak_u32_cas_acq_rel(&lock->word, &expected, 1);
+}
+
+HAK_ALWAYS_INLINE void hak_lock_take(hak_lock* lock) {
+  if (HAK_UNLIKELY(!hak_lock_try_take(lock))) hak_lock_take_slow(lock);
+}
+
+HAK_ALWAYS_INLINE void hak_lock_give(hak_lock* lock) {
+  if (HAK_UNLIKELY(hak_u32_exchange_seq(&lock->word, 0) == 2)) hak_lock_give_slow(lock);
+}
+
+/** After fork, in the child: the holder was this thread, and the sleepers are gone. */
+HAK_ALWAYS_INLINE void hak_lock_reset(hak_lock* lock) { hak_u32_store_relaxed(&lock->word, 0); }
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_OS_LOCK_H_ */

@@ -1,0 +1,38 @@
+#include "hakmem/purge/purge.h"
+
+#include "hakmem/base/atomics.h"
+#include "hakmem/config/config.h"
+#include "hakmem/os/os.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/whale_cache/whale_cache.h"
+
+enum {
+  /* Purges run this often within one decay time, so memory leaves at most a quarter late. */
+  PURGES_PER_DECAY = 4,
+  PERIOD_MIN_MS = 10,
+  PARKED_HEAPS_PER_PURGE = 16
+};
+
+static hak_atomic_u64 due_ms;
+
+uint64_t hak_purge_tick(void) {
+  const uint64_t now_ms = hak_os_now_ms();
+  uint64_t due = hak_u64_load_relaxed(&due_ms);
+  if (now_ms < due) return now_ms;
+  const uint64_t decay_ms = hak_config_get(HAK_OPTION_DECAY_MS);
+  const uint64_t period_ms = decay_ms / PURGES_PER_DECAY;
+  const uint64_t next = now_ms + (period_ms < PERIOD_MIN_MS ? PERIOD_MIN_MS : period_ms);
+  if (!hak_u64_cas_acq_rel(&due_ms, &due, next)) return now_ms; /* another thread does it */
+  hak_shared_pool_set_clock(now_ms);
+  if (due == 0) return now_ms; /* the first tick of the process only starts the clock */
+  hak_shared_pool_drain_parked(PARKED_HEAPS_PER_PURGE);
+  hak_shared_pool_purge(now_ms, decay_ms);
+  hak_whale_cache_purge(now_ms, decay_ms);
+  return now_ms;
+}
+
+uint64_t hak_purge_all(void) {
+  const uint64_t now_ms = hak_os_now_ms();
+  hak_shared_pool_drain_parked(UINT32_MAX);
+  return hak_shared_pool_purge(now_ms, 0) + hak_whale_cache_purge(now_ms, 0);
+}

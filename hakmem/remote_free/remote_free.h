@@ -1,0 +1,56 @@
+/* Purpose: frees by a thread that does not own the block's slab.
+ * Owns: the out-boxes of the heaps, the remote lines of the slabs, the mailboxes.
+ * Invariants:
+ *   1. A freed block's bit is in exactly one place: an out-box entry, its slab's remote_bits, or (collected) its
+ *      free_bits. No bit is ever dropped.
+ *   2. remote_bits not all zero and pending == 0: the publisher that set the bit has yet to look at pending.
+ *   3. pending == 1: the slab is on one pending stack, or one thread is about to push it or to look at it again.
+ *   4. pending_next belongs to the thread that turned pending from 0 to 1, until who pops the slab clears pending.
+ * Threads: push and publish any thread, with its own heap; collect the owner of the mailbox (or who holds the
+ *   parked-heap lock for a parked owner).
+ * Ordering: a Dekker pair on (remote_bits, pending), both sides sequentially consistent. The publisher sets bits, then
+ *   reads pending; the collector clears pending, then reads bits: one of the two sees the other. A second such pair
+ *   on (mailbox, pending) covers slabs that change owner: docs/memory_order.md.
+ * Cost: a push that joins an entry is about 25 instructions and no atomic; one locked instruction per published word
+ *   of up to 64 blocks, two more for the first on a slab that is not pending.
+ * Fails: never.  Fork: inherited; a slab whose publisher vanished between bits and push keeps these bits unseen until
+ *   the next remote free to it. */
+#ifndef HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
+#define HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
+#include "hakmem/slab/slab.h"
+
+HAK_BEGIN_DECLS
+
+typedef enum hak_remote_free_result {
+  HAK_REMOTE_FREE_DONE,
+  /** The block was free already; nothing changed. */
+  HAK_REMOTE_FREE_DOUBLE,
+  /** Done, and the slab was posted to a parked heap: nobody may look there soon, the caller should. */
+  HAK_REMOTE_FREE_TO_PARKED
+} hak_remote_free_result;
+
+/** Frees block `index` of `slab` through the out-box of `heap`. */
+hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint32_t index);
+
+/** Frees the blocks of `mask` in word `word` of `slab` at once, without an out-box. */
+hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask);
+
+/** Publishes all that the out-box of `heap` holds. */
+void hak_remote_free_flush(hak_heap* heap);
+
+/** True when slabs are posted in `mailbox`; a hint. */
+HAK_ALWAYS_INLINE bool hak_remote_free_is_posted(const hak_mailbox* mailbox) {
+  return hak_ptr_load_relaxed(&mailbox->head) != NULL;
+}
+
+/** Merges the remote frees of every slab posted to `bin` of `heap`. Slabs with free blocks join bin->partial. Slabs
+ *  with every block free, but for the current one, leave the bin: returned as a list by `next`, for the caller to
+ *  release. Slabs that now belong to others are forwarded. */
+hak_slab* hak_remote_free_drain(hak_heap* heap, hak_bin* bin, uint32_t size_class);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_REMOTE_FREE_REMOTE_FREE_H_ */

@@ -1,0 +1,372 @@
+#include "hakmem/shared_pool/shared_pool.h"
+
+#include "hakmem/base/bits.h"
+#include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
+#include "hakmem/os/os.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/remote_free/remote_free.h"
+#include "hakmem/shared_pool/superslab_inl.h"
+
+enum {
+  /* SuperSlabs of a tier that are tried before the next stage; the first nearly always does. */
+  TRIES_PER_TIER = 32,
+  /* Parked heaps that an acquire looks at. */
+  ORPHANS_PER_ACQUIRE = 8
+};
+
+static hak_atomic_u64 clock_ms;
+static hak_atomic_u64 from_orphan, from_units, from_empty, from_new, purged_bytes;
+
+hak_lock* hak_shared_pool_lock(void) { return hak_superslab_lock(); }
+
+void hak_shared_pool_set_clock(uint64_t now_ms) { hak_u64_store_relaxed(&clock_ms, now_ms); }
+
+/* --- units --- */
+
+static uint32_t unit_mask(uint32_t first, uint32_t units) { return (uint32_t)(hak_bits_low_mask(units) << first); }
+
+/* Claims `units` adjacent free units; their first, or -1. */
+static int claim_units(hak_superslab* superslab, uint32_t units) {
+  uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
+  for (;;) {
+    const int first = hak_bits_find_run(free_units, units);
+    if (first < 0) return -1;
+    /* Acquire: what the last holder left behind. Pairs with free_units_of. */
+    if (hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~unit_mask((uint32_t)first, units))) {
+      hak_tiers_refresh(superslab);
+      return first;
+    }
+  }
+}
+
+/* Gives held units back. A SuperSlab that becomes empty goes to the empty cache. */
+static void free_units_of(hak_superslab* superslab, uint32_t mask) {
+  /* Release: pairs with the acquire in claim_units. */
+  const uint32_t old = hak_u32_fetch_or_seq(&superslab->free_units, mask);
+  HAK_CHECK((old & mask) == 0, superslab->base);
+  uint32_t all = HAK_SUPERSLAB_ALL_UNITS;
+  if ((old | mask) == all && hak_u32_cas_seq(&superslab->free_units, &all, 0)) {
+    hak_tiers_refresh(superslab);
+    hak_empty_cache_push(superslab, hak_u64_load_relaxed(&clock_ms));
+    return;
+  }
+  hak_tiers_refresh(superslab);
+}
+
+static hak_slab* claim_from_tier(hak_tier tier, uint32_t units) {
+  uint32_t id = hak_tiers_next(tier, 0);
+  for (uint32_t tries = 0; tries < TRIES_PER_TIER && id != HAK_SUPERSLAB_IDS_MAX; tries++) {
+    hak_superslab* superslab = hak_superslab_by_id(id);
+    const int first = superslab == NULL ? -1 : claim_units(superslab, units);
+    if (first >= 0) return &superslab->slabs[first];
+    id = hak_tiers_next(tier, id + 1);
+  }
+  return NULL;
+}
+
+/* Takes the first units of a SuperSlab held whole, and opens the rest to everybody. */
+static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
+  hak_u32_store_seq(&superslab->free_units, HAK_SUPERSLAB_ALL_UNITS & ~unit_mask(0, units));
+  hak_tiers_refresh(superslab);
+  return &superslab->slabs[0];
+}
+
+/* The stages from unused units on. The slab's units are held; nothing else is set. */
+static hak_slab* acquire_units(uint32_t units) {
+  hak_slab* slab = claim_from_tier(HAK_TIER_HOT, units);
+  if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units);
+  if (slab != NULL) {
+    hak_u64_fetch_add_relaxed(&from_units, 1);
+    return slab;
+  }
+  hak_superslab* superslab = hak_empty_cache_pop();
+  hak_u64_fetch_add_relaxed(superslab != NULL ? &from_empty : &from_new, 1);
+  if (superslab == NULL) superslab = hak_superslab_map();
+  return superslab == NULL ? NULL : open_superslab(superslab, units);
+}
+
+/* True when every unit of the slab reads as zero. */
+static bool is_zeroed(const hak_slab* slab, uint32_t units) {
+  return (hak_u32_load_relaxed(&slab->superslab->dirty_units) & unit_mask(slab->first_unit, units)) == 0;
+}
+
+static void release_units(hak_slab* slab, uint32_t first, uint32_t units) {
+  hak_superslab* superslab = slab->superslab;
+  const uint32_t mask = unit_mask(first, units);
+  hak_registry_clear(superslab->base + (size_t)first * HAK_UNIT_BYTES, units);
+  hak_u32_fetch_or_seq(&superslab->dirty_units, mask);
+  hak_u64_store_relaxed(&superslab->freed_ms, hak_u64_load_relaxed(&clock_ms));
+  free_units_of(superslab, mask);
+  hak_tiers_mark_dirty(superslab->id);
+}
+
+static void mark_head(hak_slab* slab, bool live) {
+  const uint32_t bit = 1u << slab->first_unit;
+  if (live) {
+    hak_u32_fetch_or_seq(&slab->superslab->heads, bit);
+  } else {
+    hak_u32_fetch_and_seq(&slab->superslab->heads, ~bit);
+  }
+}
+
+/* --- slabs --- */
+
+static void set_owner(hak_slab* slab, hak_heap* heap, uint32_t size_class) {
+  hak_bin* bin = hak_heap_bin(heap, size_class);
+  slab->bin = bin;
+  hak_ptr_store_seq(&slab->mailbox, hak_heap_mailbox(heap, size_class));
+  hak_registry_set(slab->base, slab->units, (uint64_t)(uintptr_t)bin, slab);
+}
+
+/* Hands a slab's units back; its owner's books are in order already. */
+static void dissolve(hak_slab* slab) {
+  HAK_ASSERT(hak_slab_is_empty(slab) && !slab->listed);
+  HAK_AUDIT(hak_slab_is_valid(slab));
+  slab->bin = NULL;
+  hak_ptr_store_seq(&slab->mailbox, NULL);
+  mark_head(slab, false);
+  release_units(slab, slab->first_unit, slab->units);
+}
+
+static void dissolve_list(hak_slab* empty) {
+  while (empty != NULL) {
+    hak_slab* slab = empty;
+    empty = slab->next;
+    slab->next = NULL;
+    dissolve(slab);
+  }
+}
+
+/* A slab with free blocks of a parked heap's bin, out of its lists; or NULL. */
+static hak_slab* take_orphan_locked(hak_heap* orphan, uint32_t size_class) {
+  hak_bin* bin = hak_heap_bin(orphan, size_class);
+  if (bin->stride == 0) return NULL;
+  if (hak_remote_free_is_posted(hak_heap_mailbox(orphan, size_class))) {
+    dissolve_list(hak_remote_free_drain(orphan, bin, size_class));
+  }
+  hak_slab* slab = bin->partial;
+  if (slab != NULL) {
+    hak_slab_list_remove(&bin->partial, slab);
+  } else if (bin->current != NULL && hak_slab_free_count(bin->current) != 0) {
+    slab = bin->current;
+    bin->current = NULL;
+  }
+  return slab;
+}
+
+static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
+  if (hak_heap_parked_count() == 0 || !hak_lock_try_take(hak_heap_parked_lock())) return NULL;
+  hak_slab* slab = NULL;
+  hak_heap* orphan = hak_heap_first_parked_locked();
+  for (uint32_t i = 0; slab == NULL && orphan != NULL && i < ORPHANS_PER_ACQUIRE; i++) {
+    slab = take_orphan_locked(orphan, size_class);
+    orphan = orphan->next_parked;
+  }
+  /* Under the lock: a thread that adopts the orphan must find the slab gone from its registry words. */
+  if (slab != NULL) set_owner(slab, heap, size_class);
+  hak_lock_give(hak_heap_parked_lock());
+  if (slab != NULL) {
+    hak_u64_fetch_add_relaxed(&from_orphan, 1);
+    hak_u64_bump_single_writer(&heap->counters.slabs_adopted, 1);
+  }
+  return slab;
+}
+
+hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class) {
+  hak_slab* slab = adopt_orphan_slab(heap, size_class);
+  if (slab != NULL) return slab;
+  const uint32_t units = hak_size_class_table[size_class].units;
+  slab = acquire_units(units);
+  if (slab == NULL) return NULL;
+  hak_slab_init(slab, size_class, is_zeroed(slab, units));
+  set_owner(slab, heap, size_class);
+  mark_head(slab, true);
+  hak_u64_bump_single_writer(&heap->counters.slabs_acquired, 1);
+  return slab;
+}
+
+static void trim_empty_cache(void) {
+  const uint64_t keep = hak_config_get(HAK_OPTION_SUPERSLAB_CACHE);
+  if (hak_empty_cache_count() > keep) hak_empty_cache_trim(0, UINT64_MAX, keep);
+}
+
+void hak_shared_pool_release(hak_heap* heap, hak_slab* slab) {
+  hak_u64_bump_single_writer(&heap->counters.slabs_released, 1);
+  dissolve(slab);
+  trim_empty_cache();
+}
+
+/* --- spans --- */
+
+hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
+  hak_slab* slab = acquire_units(units);
+  if (slab == NULL) return NULL;
+  *zeroed = is_zeroed(slab, units);
+  hak_slab_init_span(slab, units);
+  hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
+  mark_head(slab, true);
+  return slab;
+}
+
+void hak_shared_pool_release_span(hak_slab* slab) {
+  mark_head(slab, false);
+  release_units(slab, slab->first_unit, slab->units);
+  trim_empty_cache();
+}
+
+static bool claim_exactly(hak_superslab* superslab, uint32_t mask) {
+  uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
+  while ((free_units & mask) == mask) {
+    if (hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~mask)) {
+      hak_tiers_refresh(superslab);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units) {
+  const uint32_t first = slab->first_unit;
+  const uint32_t old_units = slab->units;
+  if (units > old_units) {
+    if (first + units > HAK_SUPERSLAB_UNITS) return false;
+    const uint32_t more = units - old_units;
+    if (!claim_exactly(slab->superslab, unit_mask(first + old_units, more))) return false;
+    hak_slab_init_span(slab, units);
+    hak_registry_set(slab->base + (size_t)old_units * HAK_UNIT_BYTES, more, HAK_REGISTRY_SPAN, slab);
+  } else if (units < old_units) {
+    hak_slab_init_span(slab, units);
+    release_units(slab, first + units, old_units - units);
+  }
+  return true;
+}
+
+/* --- parked heaps --- */
+
+static void drain_heap_locked(hak_heap* orphan) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    if (!hak_remote_free_is_posted(hak_heap_mailbox(orphan, c))) continue;
+    hak_bin* bin = hak_heap_bin(orphan, c);
+    dissolve_list(hak_remote_free_drain(orphan, bin, c));
+    /* The current slab is never handed out by a drain; nobody needs it here. */
+    hak_slab* current = bin->current;
+    if (current != NULL && hak_slab_is_empty(current)) {
+      bin->current = NULL;
+      dissolve(current);
+    }
+  }
+}
+
+void hak_shared_pool_drain_parked(uint32_t count) {
+  static hak_heap* next_to_drain; /* Sync: parked-heap lock; a parked heap, or NULL to start over */
+  if (hak_heap_parked_count() == 0 || !hak_lock_try_take(hak_heap_parked_lock())) return;
+  hak_heap* orphan = next_to_drain;
+  if (orphan == NULL || hak_u32_load_relaxed(&orphan->state) != HAK_HEAP_PARKED) {
+    orphan = hak_heap_first_parked_locked();
+  }
+  for (uint32_t i = 0; i < count && orphan != NULL; i++) {
+    drain_heap_locked(orphan);
+    orphan = orphan->next_parked;
+  }
+  next_to_drain = orphan;
+  hak_lock_give(hak_heap_parked_lock());
+  trim_empty_cache();
+}
+
+/* --- purge --- */
+
+/* Purges the dirty free units of one SuperSlab, which are held meanwhile. */
+static uint64_t purge_superslab(hak_superslab* superslab) {
+  const uint32_t dirty = hak_u32_load_relaxed(&superslab->dirty_units);
+  uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
+  while ((free_units & dirty) != 0 && !hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~dirty)) {
+  }
+  const uint32_t held = free_units & dirty;
+  if (held == 0) return 0;
+  hak_tiers_refresh(superslab);
+  uint64_t bytes = 0;
+  uint32_t rest = held;
+  while (rest != 0) {
+    const uint32_t first = (uint32_t)__builtin_ctz(rest);
+    const uint32_t units = hak_bits_lowest(~((uint64_t)rest >> first));
+    const uint32_t mask = unit_mask(first, units);
+    rest &= ~mask;
+    const size_t run_bytes = (size_t)units * HAK_UNIT_BYTES;
+    if (!hak_os_purge(superslab->base + (size_t)first * HAK_UNIT_BYTES, run_bytes)) continue;
+    hak_u32_fetch_and_seq(&superslab->dirty_units, ~mask);
+    bytes += run_bytes;
+  }
+  free_units_of(superslab, held);
+  return bytes;
+}
+
+static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
+  uint64_t bytes = 0;
+  for (uint32_t id = hak_tiers_take_dirty(0); id != HAK_SUPERSLAB_IDS_MAX; id = hak_tiers_take_dirty(id + 1)) {
+    hak_superslab* superslab = hak_superslab_by_id(id);
+    if (decay_ms != 0 && now_ms < hak_u64_load_relaxed(&superslab->freed_ms) + decay_ms) {
+      hak_tiers_mark_dirty(id);
+    } else {
+      bytes += purge_superslab(superslab);
+    }
+  }
+  return bytes;
+}
+
+uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms) {
+  uint64_t bytes = purge_units(now_ms, decay_ms);
+  bytes += hak_empty_cache_trim(now_ms, decay_ms, hak_config_get(HAK_OPTION_SUPERSLAB_CACHE));
+  hak_u64_fetch_add_relaxed(&purged_bytes, bytes);
+  return bytes;
+}
+
+/* --- figures --- */
+
+static void add_superslab_figures(hak_shared_pool_figures* out, const hak_superslab* superslab) {
+  const uint32_t free_units = hak_u32_load_relaxed(&superslab->free_units);
+  out->superslabs++;
+  out->free_units += hak_bits_count(free_units);
+  out->dirty_free_units += hak_bits_count(free_units & hak_u32_load_relaxed(&superslab->dirty_units));
+  uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
+  for (; heads != 0; heads &= heads - 1) {
+    const hak_slab* slab = &superslab->slabs[__builtin_ctz(heads)];
+    const uint32_t taken = slab->blocks - hak_slab_free_count(slab);
+    if (slab->size_class == HAK_SLAB_SPAN) {
+      out->live_spans++;
+    } else {
+      out->live_slabs++;
+    }
+    out->live_bytes += (uint64_t)taken * slab->block_bytes;
+    out->slab_bytes += (uint64_t)slab->units * HAK_UNIT_BYTES;
+  }
+}
+
+hak_shared_pool_figures hak_shared_pool_read_figures(void) {
+  hak_shared_pool_figures out = {0};
+  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+    const hak_superslab* superslab = hak_superslab_by_id(id);
+    if (superslab != NULL && hak_u32_load_relaxed(&superslab->in_use)) add_superslab_figures(&out, superslab);
+  }
+  out.empty_superslabs = hak_empty_cache_count();
+  out.from_orphan = hak_u64_load_relaxed(&from_orphan);
+  out.from_units = hak_u64_load_relaxed(&from_units);
+  out.from_empty = hak_u64_load_relaxed(&from_empty);
+  out.from_new = hak_u64_load_relaxed(&from_new);
+  out.purged_bytes = hak_u64_load_relaxed(&purged_bytes);
+  return out;
+}
+
+void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks) {
+  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+    const hak_superslab* superslab = hak_superslab_by_id(id);
+    if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
+    uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
+    for (; heads != 0; heads &= heads - 1) {
+      const hak_slab* slab = &superslab->slabs[__builtin_ctz(heads)];
+      if (slab->size_class >= HAK_SIZE_CLASS_COUNT) continue;
+      slabs[slab->size_class]++;
+      taken_blocks[slab->size_class] += slab->blocks - hak_slab_free_count(slab);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/* Purpose: units of memory for slabs and spans, shared by all threads and size classes.
+ * Owns: the SuperSlabs (2 MiB, 32 units, each unit in any class's hands), their descriptors, the tier index, the cache
+ *   of empty SuperSlabs.
+ * Invariants:
+ *   1. A unit is free (its bit set in free_units) or held by exactly one slab, span, purge, or the empty cache.
+ *   2. A SuperSlab with free units is in the index of its tier, once whoever changed its mask has returned.
+ *   3. A unit whose dirty bit is clear reads as zero.
+ *   4. Registry words of free units are 0.
+ *   5. A released slab has every block free, remote bits all zero, and mailbox NULL.
+ *   6. An empty SuperSlab has free_units 0 and is in the empty cache: nobody can claim from it there.
+ * Threads: any.
+ * Ordering: units are claimed (acquire) and released (release) by read-modify-writes of free_units, which pair.
+ * Lock: the pool lock guards the empty cache and the free descriptors; held over a few stores, never over a system call.
+ * Cost: acquire and release of a slab about 100 ns, with one compare-and-swap and one store a unit.
+ * Fails: NULL when every stage came up empty and the kernel has no memory.
+ * Fork: lifecycle takes the pool lock around fork. Units held by a vanished thread's half-done acquire stay lost.
+ *
+ * Stages of an acquire, in turn:
+ *   orphan's partial slab -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
+ * Tiers by free units: 1..15 hot, fill these first; 16..31 draining, leave these alone, so that they empty and go
+ * back whole; 32 empty. */
+#ifndef HAKMEM_SHARED_POOL_SHARED_POOL_H_
+#define HAKMEM_SHARED_POOL_SHARED_POOL_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
+#include "hakmem/os/lock.h"
+#include "hakmem/slab/slab.h"
+
+HAK_BEGIN_DECLS
+
+/** A slab of class `size_class` with free blocks, owned by that bin of `heap`: registered, not listed. NULL: no
+ *  memory. */
+hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class);
+
+/** Takes back a slab of `heap`'s with every block free, not listed and not current. */
+void hak_shared_pool_release(hak_heap* heap, hak_slab* slab);
+
+/** A span of `units` (1 to 31) units as one block, registered. *zeroed: it reads as zero. NULL: no memory. */
+hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed);
+
+/** Takes back a span. */
+void hak_shared_pool_release_span(hak_slab* slab);
+
+/** Makes a span `units` units long where it lies. False: what follows it is taken; nothing changed. */
+bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units);
+
+/** Drains the remote frees of up to `count` parked heaps, in rotation, and releases their empty slabs. Does nothing
+ *  when somebody else holds the parked-heap lock. */
+void hak_shared_pool_drain_parked(uint32_t count);
+
+/** Gives memory back that has been free for `decay_ms` (0: all of it) at `now_ms`: dirty free units, empty
+ *  SuperSlabs. Returns the bytes given back. */
+uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms);
+
+/** Tells the pool the time, which releases are stamped with. */
+void hak_shared_pool_set_clock(uint64_t now_ms);
+
+typedef struct hak_shared_pool_figures {
+  uint64_t superslabs;       /* mapped */
+  uint64_t empty_superslabs; /* of these, in the empty cache */
+  uint64_t free_units;       /* in the others */
+  uint64_t dirty_free_units;
+  uint64_t live_slabs, live_spans;
+  uint64_t live_bytes; /* blocks that have left their slabs: with the program, or cached */
+  uint64_t slab_bytes; /* units of live slabs and spans */
+  /* Acquires by stage. */
+  uint64_t from_orphan, from_units, from_empty, from_new;
+  uint64_t purged_bytes;
+} hak_shared_pool_figures;
+
+/** Walks the SuperSlabs. Figures of other threads' slabs may be a moment old. */
+hak_shared_pool_figures hak_shared_pool_read_figures(void);
+
+/** Slabs of each class: counts and taken blocks, added to the arrays (HAK_SIZE_CLASS_COUNT long). */
+void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks);
+
+hak_lock* hak_shared_pool_lock(void);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_SHARED_POOL_SHARED_POOL_H_ */

@@ -1,0 +1,128 @@
+#include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
+#include "hakmem/metadata/metadata.h"
+#include "hakmem/os/os.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/shared_pool/superslab_inl.h"
+
+enum {
+  /* A process with fewer SuperSlabs gets no huge pages, whatever the system's mode: each would cost a small program
+   * up to 2 MiB of memory that it never asked for. */
+  SMALL_HEAP_SUPERSLABS = 32
+};
+
+static struct {
+  hak_lock lock;
+  hak_superslab* unused; /* descriptors without memory, by `older`. Sync: lock */
+  hak_atomic_u32 id_end;
+  hak_atomic_u32 mapped;
+  hak_atomic_ptr chunks[HAK_SUPERSLAB_CHUNKS]; /* hak_atomic_ptr[HAK_SUPERSLAB_IDS_PER_CHUNK]. Sync: lock writes */
+} superslabs;
+
+hak_lock* hak_superslab_lock(void) { return &superslabs.lock; }
+
+uint32_t hak_superslab_id_end(void) { return hak_u32_load_acquire(&superslabs.id_end); }
+
+hak_superslab* hak_superslab_by_id(uint32_t id) {
+  hak_atomic_ptr* chunk = (hak_atomic_ptr*)hak_ptr_load_acquire(&superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]);
+  if (chunk == NULL) return NULL;
+  return (hak_superslab*)hak_ptr_load_acquire(&chunk[id % HAK_SUPERSLAB_IDS_PER_CHUNK]);
+}
+
+static hak_superslab* pop_unused(void) {
+  hak_lock_take(&superslabs.lock);
+  hak_superslab* superslab = superslabs.unused;
+  if (superslab != NULL) superslabs.unused = superslab->older;
+  hak_lock_give(&superslabs.lock);
+  return superslab;
+}
+
+static void push_unused(hak_superslab* superslab) {
+  hak_lock_take(&superslabs.lock);
+  superslab->older = superslabs.unused;
+  superslabs.unused = superslab;
+  hak_lock_give(&superslabs.lock);
+}
+
+/* Lists the descriptor under a new id. `spare_chunk` is used up where a new chunk is due. False: no ids left, or no
+ * chunk. */
+static bool list_locked(hak_superslab* superslab, hak_atomic_ptr** spare_chunk) {
+  const uint32_t id = hak_u32_load_relaxed(&superslabs.id_end);
+  if (id == HAK_SUPERSLAB_IDS_MAX) return false;
+  hak_atomic_ptr* slot = &superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK];
+  if (hak_ptr_load_relaxed(slot) == NULL) {
+    if (*spare_chunk == NULL) return false;
+    hak_ptr_store_release(slot, *spare_chunk);
+    *spare_chunk = NULL;
+  }
+  hak_atomic_ptr* chunk = (hak_atomic_ptr*)hak_ptr_load_relaxed(slot);
+  superslab->id = id;
+  hak_ptr_store_release(&chunk[id % HAK_SUPERSLAB_IDS_PER_CHUNK], superslab);
+  hak_u32_store_release(&superslabs.id_end, id + 1);
+  return true;
+}
+
+static hak_superslab* new_descriptor(void) {
+  hak_superslab* superslab = (hak_superslab*)hak_metadata_alloc(sizeof(hak_superslab), 4096);
+  if (superslab == NULL) return NULL;
+  for (uint32_t i = 0; i < HAK_SUPERSLAB_UNITS; i++) {
+    hak_slab* slab = &superslab->slabs[i];
+    slab->superslab = superslab;
+    slab->first_unit = (uint8_t)i;
+    slab->free_bits = superslab->bitmaps[i];
+    slab->remote_bits = (hak_atomic_u64*)(superslab->bitmaps[i] + HAK_SLAB_WORDS_MAX);
+  }
+  /* The chunk is made before the lock is taken: metadata may map memory. One is needed every 512 descriptors, and a
+   * spare that lost its race is kept for the next. */
+  static hak_atomic_ptr kept_chunk;
+  hak_atomic_ptr* spare = (hak_atomic_ptr*)hak_ptr_exchange_acquire(&kept_chunk, NULL);
+  const uint32_t id = hak_superslab_id_end();
+  const bool chunk_due =
+      id < HAK_SUPERSLAB_IDS_MAX && hak_ptr_load_relaxed(&superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]) == NULL;
+  if (spare == NULL && chunk_due) {
+    spare =
+        (hak_atomic_ptr*)hak_metadata_alloc(HAK_SUPERSLAB_IDS_PER_CHUNK * sizeof(hak_atomic_ptr), HAK_CACHE_LINE_BYTES);
+  }
+  hak_lock_take(&superslabs.lock);
+  const bool listed = list_locked(superslab, &spare);
+  hak_lock_give(&superslabs.lock);
+  if (spare != NULL) hak_ptr_store_release(&kept_chunk, spare);
+  /* An unlisted descriptor is lost; that takes the id space, or the last of the memory, to be used up. */
+  return listed ? superslab : NULL;
+}
+
+hak_superslab* hak_superslab_map(void) {
+  hak_superslab* superslab = pop_unused();
+  if (superslab == NULL) superslab = new_descriptor();
+  if (superslab == NULL) return NULL;
+  char* base = (char*)hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
+  if (base != NULL && !hak_registry_prepare(base, HAK_SUPERSLAB_BYTES)) {
+    hak_os_unmap(base, HAK_SUPERSLAB_BYTES);
+    base = NULL;
+  }
+  if (base == NULL) {
+    push_unused(superslab);
+    return NULL;
+  }
+  const uint32_t others = hak_u32_fetch_add_relaxed(&superslabs.mapped, 1);
+  if (!hak_config_get(HAK_OPTION_HUGE_PAGES) || others < SMALL_HEAP_SUPERSLABS) {
+    hak_os_advise_huge(base, HAK_SUPERSLAB_BYTES, false);
+  }
+  superslab->base = base;
+  for (uint32_t i = 0; i < HAK_SUPERSLAB_UNITS; i++) superslab->slabs[i].base = base + (size_t)i * HAK_UNIT_BYTES;
+  hak_u32_store_relaxed(&superslab->dirty_units, 0);
+  hak_u32_store_relaxed(&superslab->in_use, 1);
+  return superslab;
+}
+
+bool hak_superslab_unmap(hak_superslab* superslab) {
+  HAK_ASSERT(hak_u32_load_relaxed(&superslab->free_units) == 0);
+  hak_u32_store_relaxed(&superslab->in_use, 0);
+  if (!hak_os_unmap(superslab->base, HAK_SUPERSLAB_BYTES)) {
+    hak_u32_store_relaxed(&superslab->in_use, 1);
+    return false;
+  }
+  hak_u32_fetch_sub_relaxed(&superslabs.mapped, 1);
+  push_unused(superslab);
+  return true;
+}

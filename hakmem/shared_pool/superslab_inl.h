@@ -1,0 +1,73 @@
+/* Private to the shared pool: the SuperSlab descriptor and the parts the pool is made of. */
+#ifndef HAKMEM_SHARED_POOL_SUPERSLAB_INL_H_
+#define HAKMEM_SHARED_POOL_SUPERSLAB_INL_H_
+
+#include "hakmem/base/atomics.h"
+#include "hakmem/base/base.h"
+#include "hakmem/os/lock.h"
+#include "hakmem/slab/slab.h"
+
+enum {
+  HAK_SUPERSLAB_IDS_PER_CHUNK = 512,
+  HAK_SUPERSLAB_CHUNKS = 1024,
+  /** One TiB of SuperSlabs. */
+  HAK_SUPERSLAB_IDS_MAX = HAK_SUPERSLAB_IDS_PER_CHUNK * HAK_SUPERSLAB_CHUNKS,
+  HAK_SUPERSLAB_ALL_UNITS_COUNT = HAK_SUPERSLAB_UNITS,
+  /** Words between the bitmaps of two units: one cache line more than they need, so that the bitmaps of equal slabs
+   *  do not all fall into the same cache sets. */
+  HAK_SUPERSLAB_BITMAP_WORDS = 2 * HAK_SLAB_WORDS_MAX + 8
+};
+
+#define HAK_SUPERSLAB_ALL_UNITS 0xffffffffu
+
+/** Descriptor of 2 MiB of memory. Its address and id never change; its memory does, between two uses. */
+typedef struct hak_superslab {
+  char* base; /* Sync: who holds all units */
+  uint32_t id;
+  hak_atomic_u32 free_units;   /* bit: unit free. Sync: atomic acq_rel */
+  hak_atomic_u32 dirty_units;  /* bit: unit may not read as zero. Sync: atomic; a unit's bit by who holds the unit */
+  hak_atomic_u32 heads;        /* bit: a live slab or span starts here. Sync: atomic relaxed, for reports */
+  hak_atomic_u32 in_use;       /* 1: has memory. Sync: pool lock writes, reports read */
+  hak_atomic_u64 freed_ms;     /* when a unit was last freed */
+  struct hak_superslab* newer; /* in the empty cache, or the free list. Sync: pool lock */
+  struct hak_superslab* older;
+  HAK_ALIGNED(HAK_CACHE_LINE_BYTES) hak_slab slabs[HAK_SUPERSLAB_UNITS];
+  HAK_ALIGNED(HAK_CACHE_LINE_BYTES) uint64_t bitmaps[HAK_SUPERSLAB_UNITS][HAK_SUPERSLAB_BITMAP_WORDS];
+} hak_superslab;
+
+/* superslab.c: descriptors. */
+
+/** A SuperSlab with fresh zeroed memory and all units held by the caller, or NULL. */
+hak_superslab* hak_superslab_map(void);
+/** Gives the memory of a SuperSlab, all units held by the caller, back to the kernel. False: refused; still held. */
+bool hak_superslab_unmap(hak_superslab* superslab);
+/** By id; NULL where there is none yet. */
+hak_superslab* hak_superslab_by_id(uint32_t id);
+/** Ids are below this. */
+uint32_t hak_superslab_id_end(void);
+hak_lock* hak_superslab_lock(void);
+
+/* tiers.c: which SuperSlabs have free units. */
+
+typedef enum hak_tier { HAK_TIER_HOT, HAK_TIER_DRAINING, HAK_TIER_COUNT, HAK_TIER_NONE = HAK_TIER_COUNT } hak_tier;
+
+/** Brings the index in line with the SuperSlab's mask. Called after every change of the mask. */
+void hak_tiers_refresh(hak_superslab* superslab);
+/** Lowest id from `id` on that is listed in `tier`, or HAK_SUPERSLAB_IDS_MAX. */
+uint32_t hak_tiers_next(hak_tier tier, uint32_t id);
+/** The set of SuperSlabs with dirty free units. */
+void hak_tiers_mark_dirty(uint32_t id);
+/** Takes the lowest marked id from `id` on, or returns HAK_SUPERSLAB_IDS_MAX. */
+uint32_t hak_tiers_take_dirty(uint32_t id);
+
+/* empty_cache.c: SuperSlabs without a single used unit. */
+
+/** Puts one in, all units held. */
+void hak_empty_cache_push(hak_superslab* superslab, uint64_t now_ms);
+/** Takes the youngest, all units held, or NULL. */
+hak_superslab* hak_empty_cache_pop(void);
+/** Unmaps what is older than decay_ms, and the oldest above `keep`. Returns the bytes unmapped. */
+uint64_t hak_empty_cache_trim(uint64_t now_ms, uint64_t decay_ms, uint64_t keep);
+uint64_t hak_empty_cache_count(void);
+
+#endif /* HAKMEM_SHARED_POOL_SUPERSLAB_INL_H_ */

@@ -1,0 +1,75 @@
+#include "hakmem/slab/slab.h"
+
+#include "hakmem/base/bits.h"
+#include "hakmem/base/checks.h"
+
+void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed) {
+  const hak_size_class* row = &hak_size_class_table[size_class];
+  slab->block_bytes = row->block_bytes;
+  slab->reciprocal = row->reciprocal;
+  slab->blocks = row->blocks;
+  slab->words = (uint16_t)((row->blocks + 63) / 64);
+  slab->size_class = (uint8_t)size_class;
+  slab->units = row->units;
+  slab->first_word = 0;
+  slab->fresh_word = zeroed ? 0 : slab->words;
+  slab->next = slab->prev = NULL;
+  slab->listed = false;
+  for (uint32_t i = 0; i < slab->words; i++) {
+    slab->free_bits[i] = ~0ull;
+    HAK_ASSERT(hak_u64_load_relaxed(&slab->remote_bits[i]) == 0);
+  }
+  if (slab->blocks % 64 != 0) slab->free_bits[slab->words - 1] = hak_bits_low_mask(slab->blocks % 64);
+  hak_u32_store_relaxed(&slab->free_count, slab->blocks);
+}
+
+void hak_slab_init_span(hak_slab* slab, uint32_t units) {
+  slab->block_bytes = units * HAK_UNIT_BYTES;
+  slab->reciprocal = (uint32_t)((0x100000000ull + slab->block_bytes - 1) / slab->block_bytes);
+  slab->blocks = 1;
+  slab->words = 1;
+  slab->size_class = HAK_SLAB_SPAN;
+  slab->units = (uint8_t)units;
+  slab->first_word = 0;
+  slab->fresh_word = 1;
+  slab->bin = NULL;
+  slab->next = slab->prev = NULL;
+  slab->listed = false;
+  slab->free_bits[0] = 0;
+  hak_u32_store_relaxed(&slab->free_count, 0);
+}
+
+uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask) {
+  const uint64_t old = slab->free_bits[word];
+  const uint64_t fresh = mask & ~old;
+  slab->free_bits[word] = old | fresh;
+  hak_u32_bump_single_writer(&slab->free_count, hak_bits_count(fresh));
+  if (fresh != 0 && word < slab->first_word) slab->first_word = (uint16_t)word;
+  return mask & old;
+}
+
+hak_slab_run hak_slab_take_run(hak_slab* slab) {
+  uint32_t word = slab->first_word;
+  while (word < slab->words && slab->free_bits[word] == 0) word++;
+  HAK_CHECK(word < slab->words, slab->base);
+  hak_slab_run run;
+  run.mask = slab->free_bits[word];
+  run.base = slab->base + (size_t)word * 64 * slab->block_bytes;
+  run.zeroed = word >= slab->fresh_word;
+  slab->free_bits[word] = 0;
+  slab->first_word = (uint16_t)(word + 1 < slab->words ? word + 1 : word);
+  if (run.zeroed) slab->fresh_word = (uint16_t)(word + 1);
+  hak_u32_store_relaxed(&slab->free_count, hak_slab_free_count(slab) - hak_bits_count(run.mask));
+  return run;
+}
+
+bool hak_slab_is_valid(const hak_slab* slab) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < slab->words; i++) {
+    if (i < slab->first_word && slab->free_bits[i] != 0) return false;
+    count += hak_bits_count(slab->free_bits[i]);
+  }
+  const uint32_t tail = slab->blocks % 64;
+  if (tail != 0 && (slab->free_bits[slab->words - 1] & ~hak_bits_low_mask(tail)) != 0) return false;
+  return count == hak_slab_free_count(slab);
+}

@@ -1,0 +1,143 @@
+/* Purpose: the descriptor of a slab: blocks of one size, their free state in bitmaps, nothing in the blocks.
+ * Owns: the descriptor's fields. The memory belongs to a SuperSlab of the shared pool.
+ * Invariants:
+ *   1. Bit i of `free_bits` set: block i is free in the slab. Clear: with the program, or in its bin's cache or run
+ *      word, or freed from afar with its bit in `remote_bits` (or still in some thread's out-box).
+ *   2. free_count is the number of set bits in free_bits.
+ *   3. Words below `first_word` of free_bits are 0.
+ *   4. Blocks of words from `fresh_word` on have not been handed out since their pages were last known to be zero.
+ *   5. `mailbox` is NULL while the slab belongs to nobody; else it is changed only by the owning thread, or under the
+ *      parked-heap lock when the owner is parked.
+ *   6. The remote line outlives every owner: acquire and release of a slab leave it alone.
+ * Threads: as marked at each field; each group has a cache line of its own, by who writes it.
+ * Ordering: remote_free has the protocol.
+ * Cost: give and take are a handful of instructions and one bitmap word.  Fails: never.  Fork: inherited. */
+#ifndef HAKMEM_SLAB_SLAB_H_
+#define HAKMEM_SLAB_SLAB_H_
+
+#include "hakmem/base/atomics.h"
+#include "hakmem/base/base.h"
+#include "hakmem/size_class/size_class.h"
+
+HAK_BEGIN_DECLS
+
+struct hak_bin;
+struct hak_superslab;
+
+enum {
+  HAK_SLAB_WORDS_MAX = HAK_SIZE_CLASS_MAX_BLOCKS / 64,
+  /** `size_class` of a span: one block of whole units that no class serves. */
+  HAK_SLAB_SPAN = 0xff
+};
+
+typedef struct hak_slab {
+  /* Read-mostly: written when the slab is acquired. */
+  char* base;
+  uint64_t* free_bits;         /* Sync: owner */
+  hak_atomic_u64* remote_bits; /* Sync: atomic, remote_free */
+  struct hak_superslab* superslab;
+  hak_atomic_ptr mailbox; /* hak_mailbox of the owner. Sync: atomic seq */
+  uint32_t block_bytes;
+  uint32_t reciprocal;
+  uint16_t blocks;
+  uint16_t words;
+  uint8_t size_class;
+  uint8_t units;
+  uint8_t first_unit; /* index in the SuperSlab */
+
+  /* Owner-written. */
+  HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
+  hak_atomic_u32 free_count; /* Sync: owner writes, reports read */
+  uint16_t first_word;
+  uint16_t fresh_word;
+  struct hak_bin* bin;
+  struct hak_slab* next; /* in the bin's list of slabs with free blocks */
+  struct hak_slab* prev;
+  bool listed;
+
+  /* Remote-written. */
+  HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
+  hak_atomic_u32 pending;        /* 1: on a pending stack, or on its way there. Sync: atomic seq */
+  struct hak_slab* pending_next; /* Sync: who set pending, until who clears it */
+} hak_slab;
+
+HAK_STATIC_ASSERT(sizeof(hak_slab) == 3 * HAK_CACHE_LINE_BYTES, "one line a writer");
+
+/** Makes `slab` (base, bitmaps, first_unit and superslab set by the shared pool) one of class `size_class` with every
+ *  block free. `zeroed`: its memory is known to be zero. */
+void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed);
+
+/** Makes `slab` a span of `units` units: one block, taken. */
+void hak_slab_init_span(hak_slab* slab, uint32_t units);
+
+/** Index of the block that holds `ptr`, which lies in the slab. */
+HAK_ALWAYS_INLINE uint32_t hak_slab_index(const hak_slab* slab, const void* ptr) {
+  const uint64_t offset = (uint64_t)((const char*)ptr - slab->base);
+  return (uint32_t)((offset * slab->reciprocal) >> 32);
+}
+
+HAK_ALWAYS_INLINE char* hak_slab_block(const hak_slab* slab, uint32_t index) {
+  return slab->base + (size_t)index * slab->block_bytes;
+}
+
+/** True when `ptr` is where block `index` starts and the slab has such a block. */
+HAK_ALWAYS_INLINE bool hak_slab_is_block(const hak_slab* slab, uint32_t index, const void* ptr) {
+  return index < slab->blocks && hak_slab_block(slab, index) == (const char*)ptr;
+}
+
+HAK_ALWAYS_INLINE uint32_t hak_slab_free_count(const hak_slab* slab) { return hak_u32_load_relaxed(&slab->free_count); }
+
+HAK_ALWAYS_INLINE bool hak_slab_is_empty(const hak_slab* slab) { return hak_slab_free_count(slab) == slab->blocks; }
+
+/** Owner: gives block `index` back. False: it was free already (a double free), nothing changed. */
+HAK_ALWAYS_INLINE bool hak_slab_give(hak_slab* slab, uint32_t index) {
+  const uint32_t word = index >> 6;
+  const uint64_t bit = 1ull << (index & 63);
+  const uint64_t old = slab->free_bits[word];
+  if (HAK_UNLIKELY((old & bit) != 0)) return false;
+  slab->free_bits[word] = old | bit;
+  hak_u32_bump_single_writer(&slab->free_count, 1);
+  if (word < slab->first_word) slab->first_word = (uint16_t)word;
+  return true;
+}
+
+/** Owner: gives the blocks of `mask` in word `word` back. Returns the bits that were free already. */
+uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask);
+
+/** A run: up to 64 free blocks of one word, taken out of their slab. */
+typedef struct hak_slab_run {
+  uint64_t mask; /* bit i: block i after `base` */
+  char* base;
+  bool zeroed;
+} hak_slab_run;
+
+/** Owner: takes every free block of the lowest word that has any. The slab has free blocks. */
+hak_slab_run hak_slab_take_run(hak_slab* slab);
+
+/** Paranoid walk: invariants 1 to 3. */
+bool hak_slab_is_valid(const hak_slab* slab);
+
+/* Lists of slabs with free blocks, doubly linked, owned by the bin's owner. */
+
+HAK_ALWAYS_INLINE void hak_slab_list_push(hak_slab** head, hak_slab* slab) {
+  slab->prev = NULL;
+  slab->next = *head;
+  if (*head != NULL) (*head)->prev = slab;
+  *head = slab;
+  slab->listed = true;
+}
+
+HAK_ALWAYS_INLINE void hak_slab_list_remove(hak_slab** head, hak_slab* slab) {
+  if (slab->prev != NULL) {
+    slab->prev->next = slab->next;
+  } else {
+    *head = slab->next;
+  }
+  if (slab->next != NULL) slab->next->prev = slab->prev;
+  slab->next = slab->prev = NULL;
+  slab->listed = false;
+}
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_SLAB_SLAB_H_ */

@@ -1,0 +1,38 @@
+/* Purpose: the slow half of a bin's cache: what happens when the slots are empty or full.
+ * Owns: each bin's slots, cap and run beyond the two hit paths.
+ * Invariants:
+ *   1. heap.h, 1 and 2.
+ *   2. A cached block's bit in its slab is clear.
+ *   3. Blocks of a run are handed out lowest address first.
+ * Threads: the heap's owner, between hak_heap_enter and hak_heap_leave.
+ * Ordering: none.
+ * Cost: a refill moves up to half a cap from the run, about 5 instructions a block; a spill moves the older half of the
+ *   slots to the slabs, about 15 a block.
+ * Fails: refill and take return NULL when there is no memory.  Fork: inherited. */
+#ifndef HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_
+#define HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
+
+HAK_BEGIN_DECLS
+
+/** A block of class `size_class`, the bin's slots being empty; leaves more in the slots. NULL: no memory. */
+void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class);
+
+/** A block, from the slots or else the run. *zeroed: it reads as zero. NULL: no memory. */
+void* hak_unified_cache_take(hak_heap* heap, uint32_t size_class, bool* zeroed);
+
+/** Frees `ptr`, in a slab of `heap`'s, the bin's slots being full. Misuse is reported. */
+void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr);
+
+/** Empties every cache of the heap into its slabs, publishes its out-box, merges remote frees, and releases every
+ *  empty slab. */
+void hak_unified_cache_flush(hak_heap* heap);
+
+/** True when `ptr` is among the free blocks that the bin caches. O(cap); for paranoid checks. */
+bool hak_unified_cache_holds(const hak_bin* bin, const void* ptr);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_ */

@@ -1,0 +1,106 @@
+#include "hakmem/warm_pool/warm_pool.h"
+
+#include "hakmem/base/bits.h"
+#include "hakmem/base/checks.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/remote_free/remote_free.h"
+#include "hakmem/shared_pool/shared_pool.h"
+
+static bool has_free_blocks(const hak_slab* slab) { return slab != NULL && hak_slab_free_count(slab) != 0; }
+
+/* Merges the posted slabs. Of those that became empty the bin keeps one if it has nothing else to go on with. */
+static void merge_posted(hak_heap* heap, hak_bin* bin) {
+  if (!hak_remote_free_is_posted(hak_heap_mailbox(heap, bin->size_class))) return;
+  hak_slab* empty = hak_remote_free_drain(heap, bin, bin->size_class);
+  while (empty != NULL) {
+    hak_slab* slab = empty;
+    empty = slab->next;
+    slab->next = NULL;
+    if (bin->partial == NULL && !has_free_blocks(bin->current)) {
+      hak_slab_list_push(&bin->partial, slab);
+    } else {
+      hak_shared_pool_release(heap, slab);
+    }
+  }
+}
+
+/* A slab of the bin with free blocks, as bin->current. */
+static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
+  if (has_free_blocks(bin->current)) return bin->current;
+  merge_posted(heap, bin);
+  if (has_free_blocks(bin->current)) return bin->current;
+  hak_slab* slab = bin->partial;
+  if (slab != NULL) {
+    hak_slab_list_remove(&bin->partial, slab);
+  } else {
+    slab = hak_shared_pool_acquire(heap, bin->size_class);
+    if (slab == NULL) return NULL;
+  }
+  bin->current = slab; /* the old one is full: in no list until a block of it comes back */
+  return slab;
+}
+
+bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin) {
+  HAK_ASSERT(bin->run_mask == 0);
+  hak_slab* slab = next_current(heap, bin);
+  if (slab == NULL) return false;
+  HAK_AUDIT(hak_slab_is_valid(slab));
+  const hak_slab_run run = hak_slab_take_run(slab);
+  bin->run_mask = run.mask;
+  bin->run_base = run.base;
+  bin->run_zeroed = run.zeroed;
+  return true;
+}
+
+/* Files a slab that has just gained free blocks. */
+static void settle(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
+  if (slab == bin->current) return;
+  if (hak_slab_is_empty(slab)) {
+    if (slab->listed) hak_slab_list_remove(&bin->partial, slab);
+    if (bin->partial == NULL && !has_free_blocks(bin->current)) {
+      hak_slab_list_push(&bin->partial, slab);
+    } else {
+      hak_shared_pool_release(heap, slab);
+    }
+  } else if (!slab->listed) {
+    hak_slab_list_push(&bin->partial, slab);
+  }
+}
+
+bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index) {
+  if (HAK_UNLIKELY(!hak_slab_give(slab, index))) return false;
+  settle(heap, bin, slab);
+  return true;
+}
+
+void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
+  const uint64_t mask = bin->run_mask;
+  if (mask == 0) return;
+  bin->run_mask = 0;
+  hak_slab* slab = (hak_slab*)hak_registry_owner(bin->run_base);
+  const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
+  const uint64_t twice = hak_slab_give_word(slab, word, mask);
+  if (HAK_UNLIKELY(twice != 0)) {
+    /* The program freed a block that was waiting in the run. */
+    const uint32_t index = word * 64 + hak_bits_lowest(twice);
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
+  }
+  settle(heap, bin, slab);
+}
+
+void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin) {
+  merge_posted(heap, bin);
+  hak_slab* slab = bin->current;
+  if (slab != NULL) {
+    bin->current = NULL;
+    if (hak_slab_free_count(slab) != 0) settle(heap, bin, slab);
+  }
+  for (slab = bin->partial; slab != NULL;) {
+    hak_slab* next = slab->next;
+    if (hak_slab_is_empty(slab)) {
+      hak_slab_list_remove(&bin->partial, slab);
+      hak_shared_pool_release(heap, slab);
+    }
+    slab = next;
+  }
+}

@@ -1,0 +1,33 @@
+/* Purpose: a thread's own slabs: where runs come from, where its frees go back to.
+ * Owns: each bin's current slab and list of partial slabs.
+ * Invariants:
+ *   1. A slab of the bin with free blocks is current or in bin->partial; a full one is in neither.
+ *   2. Besides the current slab a bin keeps at most one slab with every block free: the one it would need next.
+ * Threads: the heap's owner.
+ * Ordering: none; remote frees arrive through remote_free.
+ * Cost: O(1), plus the words skipped in a slab's bitmap.
+ * Fails: hak_warm_pool_refill_run returns false when there is no memory.  Fork: inherited. */
+#ifndef HAKMEM_WARM_POOL_WARM_POOL_H_
+#define HAKMEM_WARM_POOL_WARM_POOL_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
+
+HAK_BEGIN_DECLS
+
+/** Fills the bin's run, which is empty: from the current slab, another of the bin's, one that remote frees refilled, or
+ *  the shared pool. False: no memory. */
+bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin);
+
+/** Gives block `index` of `slab`, a slab of the bin's, back. False: it was free already; nothing changed. */
+bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index);
+
+/** Gives the rest of the bin's run back to its slab. */
+void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin);
+
+/** Merges what remote threads freed, and releases every empty slab, the current one included. */
+void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_WARM_POOL_WARM_POOL_H_ */

@@ -1,0 +1,271 @@
+#include "hakmem/whale_cache/whale_cache.h"
+
+#include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
+#include "hakmem/metadata/metadata.h"
+#include "hakmem/os/os.h"
+#include "hakmem/registry/registry.h"
+
+/* Newest first. */
+typedef struct whale_list {
+  hak_whale* newest;
+  hak_whale* oldest;
+  uint64_t count;
+  uint64_t bytes;
+} whale_list;
+
+static struct {
+  hak_lock lock;
+  whale_list live; /* Sync: lock, all of them */
+  whale_list cached;
+  hak_whale* spares; /* descriptors without memory, by `older` */
+  hak_whale_cache_figures figures;
+} whales;
+
+hak_lock* hak_whale_cache_lock(void) { return &whales.lock; }
+
+static void list_add(whale_list* list, hak_whale* whale) {
+  whale->newer = NULL;
+  whale->older = list->newest;
+  if (list->newest != NULL) {
+    list->newest->newer = whale;
+  } else {
+    list->oldest = whale;
+  }
+  list->newest = whale;
+  list->count++;
+  list->bytes += whale->size_bytes;
+}
+
+static void list_remove(whale_list* list, hak_whale* whale) {
+  if (whale->newer != NULL) {
+    whale->newer->older = whale->older;
+  } else {
+    list->newest = whale->older;
+  }
+  if (whale->older != NULL) {
+    whale->older->newer = whale->newer;
+  } else {
+    list->oldest = whale->newer;
+  }
+  whale->newer = whale->older = NULL;
+  list->count--;
+  list->bytes -= whale->size_bytes;
+}
+
+static hak_whale* take_spare(void) {
+  hak_lock_take(&whales.lock);
+  hak_whale* whale = whales.spares;
+  if (whale != NULL) whales.spares = whale->older;
+  hak_lock_give(&whales.lock);
+  if (whale == NULL) whale = (hak_whale*)hak_metadata_alloc(sizeof(hak_whale), 16);
+  return whale;
+}
+
+static void give_spare(hak_whale* whale) {
+  whale->base = NULL;
+  hak_lock_take(&whales.lock);
+  whale->older = whales.spares;
+  whales.spares = whale;
+  hak_lock_give(&whales.lock);
+}
+
+/* The smallest cached whale that fits without wasting more than a quarter. */
+static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
+  const size_t size_max = size_bytes + size_bytes / 4;
+  hak_whale* best = NULL;
+  hak_lock_take(&whales.lock);
+  for (hak_whale* whale = whales.cached.newest; whale != NULL; whale = whale->older) {
+    if (whale->size_bytes < size_bytes || whale->size_bytes > size_max) continue;
+    if (((uintptr_t)whale->base & (alignment - 1)) != 0) continue;
+    if (best == NULL || whale->size_bytes < best->size_bytes) best = whale;
+    if (best->size_bytes == size_bytes) break;
+  }
+  if (best != NULL) {
+    list_remove(&whales.cached, best);
+    list_add(&whales.live, best);
+    whales.figures.from_cache++;
+  }
+  hak_lock_give(&whales.lock);
+  return best;
+}
+
+static hak_whale* map_whale(size_t size_bytes, size_t alignment) {
+  hak_whale* whale = take_spare();
+  if (whale == NULL) return NULL;
+  char* base = (char*)hak_os_map_aligned(size_bytes, alignment);
+  if (base != NULL && !hak_registry_prepare(base, HAK_UNIT_BYTES)) {
+    hak_os_unmap(base, size_bytes);
+    base = NULL;
+  }
+  if (base == NULL) {
+    give_spare(whale);
+    return NULL;
+  }
+  whale->base = base;
+  whale->size_bytes = size_bytes;
+  hak_lock_take(&whales.lock);
+  list_add(&whales.live, whale);
+  whales.figures.from_new++;
+  hak_lock_give(&whales.lock);
+  return whale;
+}
+
+hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* zeroed) {
+  if (size_bytes > PTRDIFF_MAX - HAK_UNIT_BYTES) return NULL;
+  size_bytes = size_bytes == 0 ? HAK_UNIT_BYTES : hak_round_up(size_bytes, HAK_UNIT_BYTES);
+  if (alignment < HAK_UNIT_BYTES) alignment = HAK_UNIT_BYTES;
+  hak_whale* whale = take_cached(size_bytes, alignment);
+  *zeroed = whale == NULL;
+  if (whale == NULL) whale = map_whale(size_bytes, alignment);
+  if (whale == NULL) {
+    /* Address space or commit limit: what we sit on may be what is missing. */
+    if (hak_whale_cache_purge(0, 0) == 0) return NULL;
+    whale = map_whale(size_bytes, alignment);
+    if (whale == NULL) return NULL;
+  }
+  hak_registry_set(whale->base, 1, HAK_REGISTRY_WHALE, whale);
+  return whale;
+}
+
+/* Unmaps a whale that is in no list. What the kernel refuses goes (back) into the cache, its pages purged. */
+static bool unmap_or_keep(hak_whale* whale, uint64_t now_ms) {
+  if (hak_os_unmap(whale->base, whale->size_bytes)) {
+    give_spare(whale);
+    return true;
+  }
+  hak_os_purge(whale->base, whale->size_bytes);
+  whale->freed_ms = now_ms;
+  hak_lock_take(&whales.lock);
+  list_add(&whales.cached, whale);
+  hak_lock_give(&whales.lock);
+  return false;
+}
+
+static hak_whale* pop_surplus(uint64_t limit_bytes) {
+  hak_lock_take(&whales.lock);
+  hak_whale* whale = whales.cached.oldest;
+  if (whale != NULL && (whales.cached.bytes > limit_bytes || whales.cached.count > HAK_WHALE_CACHE_ENTRIES)) {
+    list_remove(&whales.cached, whale);
+  } else {
+    whale = NULL;
+  }
+  hak_lock_give(&whales.lock);
+  return whale;
+}
+
+void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
+  const uint64_t limit_bytes = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
+  hak_registry_clear(whale->base, 1);
+  /* One whale may fill at most a quarter of the cache. */
+  const bool keep = whale->size_bytes <= limit_bytes / 4;
+  hak_lock_take(&whales.lock);
+  list_remove(&whales.live, whale);
+  if (keep) {
+    whale->freed_ms = now_ms;
+    list_add(&whales.cached, whale);
+  }
+  hak_lock_give(&whales.lock);
+  if (!keep) {
+    unmap_or_keep(whale, now_ms);
+    return;
+  }
+  for (hak_whale* surplus = pop_surplus(limit_bytes); surplus != NULL; surplus = pop_surplus(limit_bytes)) {
+    if (!unmap_or_keep(surplus, now_ms)) break;
+  }
+}
+
+static void set_size(hak_whale* whale, size_t size_bytes) {
+  hak_lock_take(&whales.lock);
+  whales.live.bytes += size_bytes - whale->size_bytes;
+  whale->size_bytes = size_bytes;
+  hak_lock_give(&whales.lock);
+}
+
+/* Every step that can fail comes before the pages move. */
+static bool grow_by_moving(hak_whale* whale, size_t size_bytes) {
+  char* target = (char*)hak_os_reserve_aligned(size_bytes, HAK_UNIT_BYTES);
+  if (target == NULL) return false;
+  char* old_base = whale->base;
+  if (!hak_registry_prepare(target, HAK_UNIT_BYTES)) {
+    hak_os_unmap(target, size_bytes);
+    return false;
+  }
+  /* Cleared first: once the pages have moved, the old address may be another thread's next whale. */
+  hak_registry_clear(old_base, 1);
+  if (!hak_os_move_to(old_base, whale->size_bytes, target, size_bytes)) {
+    hak_registry_set(old_base, 1, HAK_REGISTRY_WHALE, whale);
+    hak_os_unmap(target, size_bytes);
+    return false;
+  }
+  hak_lock_take(&whales.lock);
+  whale->base = target;
+  whales.live.bytes += size_bytes - whale->size_bytes;
+  whale->size_bytes = size_bytes;
+  whales.figures.moved++;
+  hak_lock_give(&whales.lock);
+  hak_registry_set(target, 1, HAK_REGISTRY_WHALE, whale);
+  return true;
+}
+
+bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes) {
+  if (size_bytes > PTRDIFF_MAX - HAK_UNIT_BYTES) return false;
+  size_bytes = size_bytes == 0 ? HAK_UNIT_BYTES : hak_round_up(size_bytes, HAK_UNIT_BYTES);
+  const size_t old_bytes = whale->size_bytes;
+  if (size_bytes <= old_bytes) {
+    /* Small steps down are not worth a system call. */
+    if (old_bytes - size_bytes <= old_bytes / 8) return true;
+    if (hak_os_unmap(whale->base + size_bytes, old_bytes - size_bytes)) set_size(whale, size_bytes);
+    return true;
+  }
+  if (hak_os_grow_in_place(whale->base, old_bytes, size_bytes)) {
+    set_size(whale, size_bytes);
+    hak_lock_take(&whales.lock);
+    whales.figures.resized_in_place++;
+    hak_lock_give(&whales.lock);
+    return true;
+  }
+  /* A block that grows will grow again: a quarter more of untouched address space saves the next moves. */
+  const size_t ample = hak_round_up(size_bytes + size_bytes / 4, HAK_UNIT_BYTES);
+  return grow_by_moving(whale, ample) || grow_by_moving(whale, size_bytes);
+}
+
+static hak_whale* pop_aged(uint64_t now_ms, uint64_t decay_ms) {
+  hak_lock_take(&whales.lock);
+  hak_whale* whale = whales.cached.oldest;
+  if (whale != NULL && decay_ms != 0 && now_ms < whale->freed_ms + decay_ms) whale = NULL;
+  if (whale != NULL) list_remove(&whales.cached, whale);
+  hak_lock_give(&whales.lock);
+  return whale;
+}
+
+uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms) {
+  uint64_t bytes = 0;
+  for (hak_whale* whale = pop_aged(now_ms, decay_ms); whale != NULL; whale = pop_aged(now_ms, decay_ms)) {
+    const size_t size_bytes = whale->size_bytes;
+    if (!unmap_or_keep(whale, now_ms)) break;
+    bytes += size_bytes;
+  }
+  return bytes;
+}
+
+bool hak_whale_cache_holds(const void* ptr) {
+  bool found = false;
+  hak_lock_take(&whales.lock);
+  for (const hak_whale* whale = whales.live.newest; whale != NULL && !found; whale = whale->older) {
+    found = (uintptr_t)ptr - (uintptr_t)whale->base < whale->size_bytes;
+  }
+  hak_lock_give(&whales.lock);
+  return found;
+}
+
+hak_whale_cache_figures hak_whale_cache_read_figures(void) {
+  hak_lock_take(&whales.lock);
+  hak_whale_cache_figures out = whales.figures;
+  out.live = whales.live.count;
+  out.live_bytes = whales.live.bytes;
+  out.cached = whales.cached.count;
+  out.cached_bytes = whales.cached.bytes;
+  hak_lock_give(&whales.lock);
+  return out;
+}

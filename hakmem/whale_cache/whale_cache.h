@@ -1,0 +1,60 @@
+/* Purpose: blocks too large for the shared pool, each a mapping of its own; a bounded cache of freed ones.
+ * Owns: the whales, their descriptors, the cache.
+ * Invariants:
+ *   1. A whale's base is a multiple of 64 KiB (or of the alignment asked for) and its size a multiple of 64 KiB.
+ *   2. The registry word of a live whale's first unit is HAK_REGISTRY_WHALE; other units of it have word 0, so that a
+ *      huge and mostly untouched whale costs no registry memory.
+ *   3. A whale is live, cached, or a spare descriptor. Cached bytes stay within the option, but for what the kernel
+ *      refuses to unmap.
+ *   4. No whale's memory is read or written here.
+ * Threads: any; one lock, never held over a system call.
+ * Ordering: the lock.
+ * Cost: a hit is a lock and a search of the cache (at most HAK_WHALE_CACHE_ENTRIES).
+ * Fails: NULL when the kernel has no memory.  Fork: lifecycle takes the lock around fork. */
+#ifndef HAKMEM_WHALE_CACHE_WHALE_CACHE_H_
+#define HAKMEM_WHALE_CACHE_WHALE_CACHE_H_
+
+#include "hakmem/base/base.h"
+#include "hakmem/os/lock.h"
+
+HAK_BEGIN_DECLS
+
+enum { HAK_WHALE_CACHE_ENTRIES = 64 };
+
+typedef struct hak_whale {
+  char* base;
+  size_t size_bytes;
+  uint64_t freed_ms;
+  struct hak_whale* newer; /* in the live list, the cache, or the spares. Sync: lock */
+  struct hak_whale* older;
+} hak_whale;
+
+/** A live whale of at least `size_bytes` on a multiple of `alignment` (a power of two; at least 64 KiB is given).
+ *  *zeroed: it reads as zero. NULL: no memory. */
+hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* zeroed);
+
+/** Takes back a live whale: cached at time `now_ms`, or unmapped. */
+void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms);
+
+/** Makes a live whale `size_bytes` or a little more long: where it lies, or by moving its pages, never by copying.
+ *  whale->base may change. False: nothing changed. Shrinking always succeeds. */
+bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes);
+
+/** Unmaps cached whales that were freed `decay_ms` ago or earlier (0: all). Returns the bytes unmapped. */
+uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms);
+
+/** True when `ptr` lies in a live whale. O(live whales). */
+bool hak_whale_cache_holds(const void* ptr);
+
+typedef struct hak_whale_cache_figures {
+  uint64_t live, live_bytes, cached, cached_bytes;
+  uint64_t from_cache, from_new, resized_in_place, moved;
+} hak_whale_cache_figures;
+
+hak_whale_cache_figures hak_whale_cache_read_figures(void);
+
+hak_lock* hak_whale_cache_lock(void);
+
+HAK_END_DECLS
+
+#endif /* HAKMEM_WHALE_CACHE_WHALE_CACHE_H_ */

@@ -1,0 +1,300 @@
+"""The build rules of HAKMEM: how a box is compiled, who may see it, how it is linked and tested.
+
+Boxes use hak_box and hak_box_test. Code outside hakmem/ (fuzz, stress, bench, tools) uses
+hak_cc_library, hak_cc_binary and hak_cc_test, which compile the same way but carry no layer.
+"""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+
+# The architecture. A box may depend on boxes of strictly lower layers only: hak_box makes each box
+# visible to the layers above it and to nobody else.
+LAYERS = {
+    "base": 0,
+    "config": 1,
+    "os": 1,
+    "size_class": 1,
+    "metadata": 2,
+    "registry": 2,
+    "mid_ace": 3,
+    "slab": 3,
+    "heap": 4,
+    "remote_free": 5,
+    "shared_pool": 6,
+    "whale_cache": 6,
+    "purge": 7,
+    "warm_pool": 7,
+    "report": 8,
+    "unified_cache": 8,
+    "hot_box": 9,
+    "lifecycle": 9,
+    "gate": 10,
+    "testing": 11,
+}
+
+# Stand above every layer: the package that assembles the boxes, and those that test them as a whole.
+_ABOVE_ALL_LAYERS = [
+    "//fuzz/...",
+    "//hakmem",
+    "//stress/...",
+]
+
+# For target_compatible_with: `bazel test //...` skips the target in the named kinds of build.
+NO_SANITIZERS = select({
+    "//platforms:any_sanitizer": ["@platforms//:incompatible"],
+    "//conditions:default": [],
+})
+
+ONLY_RELEASE = select({
+    "//platforms:not_release": ["@platforms//:incompatible"],
+    "//conditions:default": [],
+})
+
+ONLY_FUZZ = select({
+    "//platforms:fuzz": [],
+    "//conditions:default": ["@platforms//:incompatible"],
+})
+
+ONLY_X86_64 = ["@platforms//cpu:x86_64"]
+
+_WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wshadow",
+    "-Wpointer-arith",
+    "-Wcast-qual",
+    "-Wundef",
+    "-Wvla",
+    "-Wformat=2",
+]
+
+_C_WARNINGS = [
+    "-Wstrict-prototypes",
+    "-Wmissing-prototypes",
+]
+
+# The compiler may otherwise turn malloc + memset inside our calloc into a call of calloc, or drop an
+# allocation that a test makes on purpose.
+_NO_BUILTINS = ["-fno-builtin-" + name for name in [
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "free",
+    "cfree",
+    "aligned_alloc",
+    "posix_memalign",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+]]
+
+_CODE = _NO_BUILTINS + [
+    "-fPIC",
+    "-fno-plt",
+    # Thread-local state is one load off the thread pointer, and its first touch never allocates.
+    "-ftls-model=initial-exec",
+    "-fvisibility=hidden",
+]
+
+_SETTINGS = select({
+    "//platforms:debug": ["-DHAK_CONFIG_LEVEL=1"],
+    "//platforms:paranoid": ["-DHAK_CONFIG_LEVEL=2"],
+    "//conditions:default": ["-DHAK_CONFIG_LEVEL=0"],
+}) + select({
+    "//platforms:asan": ["-DHAK_CONFIG_SANITIZE_ADDRESS=1"],
+    "//conditions:default": ["-DHAK_CONFIG_SANITIZE_ADDRESS=0"],
+}) + select({
+    "//platforms:tsan": ["-DHAK_CONFIG_SANITIZE_THREAD=1"],
+    "//conditions:default": ["-DHAK_CONFIG_SANITIZE_THREAD=0"],
+}) + select({
+    # Keep frames where somebody reads backtraces; the shipped hit paths have no room for them.
+    "//platforms:not_release": ["-fno-omit-frame-pointer"],
+    "//conditions:default": [
+        "-fomit-frame-pointer",
+        "-fno-stack-protector",
+        "-g1",
+    ],
+})
+
+C_COPTS = ["-std=c11", "-D_GNU_SOURCE"] + _WARNINGS + _C_WARNINGS + _CODE
+CXX_COPTS = ["-std=c++17"] + _WARNINGS + _CODE
+
+# Each target may include only what its own deps declare. Clang checks it; gcc ignores the feature.
+_FEATURES = ["layering_check"]
+
+def _is_cxx(srcs):
+    """True where the sources are C++. A target is of one language: each has its own warnings."""
+    cxx = [src for src in srcs if src.endswith(".cc")]
+    c = [src for src in srcs if src.endswith(".c")]
+    if cxx and c:
+        fail("C and C++ sources in one target, split it: %s and %s" % (c[0], cxx[0]))
+    return bool(cxx)
+
+def _copts(srcs, copts):
+    return (CXX_COPTS if _is_cxx(srcs) else C_COPTS) + _SETTINGS + copts
+
+def _box_name():
+    """Name of the box whose package is being loaded: hakmem/os/fake belongs to box "os"."""
+    package = native.package_name()
+    parts = package.split("/")
+    if len(parts) < 2 or parts[0] != "hakmem" or parts[1] not in LAYERS:
+        fail("//%s is no box: add it to LAYERS in tools/bazel/defs.bzl, or use hak_cc_library" % package)
+    return parts[1]
+
+def hak_layers():
+    """Declares the package groups above_l0, above_l1, ... Called once, by //hakmem.
+
+    Group above_lN holds the boxes of the layers higher than N: those that may use a box of layer N.
+    """
+    for layer in range(max(LAYERS.values()) + 1):
+        native.package_group(
+            name = "above_l%d" % layer,
+            packages = _ABOVE_ALL_LAYERS + sorted([
+                "//hakmem/%s/..." % box
+                for box, box_layer in LAYERS.items()
+                if box_layer > layer
+            ]),
+        )
+
+def hak_box(name, hdrs, srcs = [], deps = [], copts = [], visibility = None, **kwargs):
+    """The library of one box, in C. Its layer follows from its package.
+
+    Args:
+      name: name of the target; the folder's name for the box itself.
+      hdrs: the headers that other boxes may include.
+      srcs: C sources and private headers, `_inl.h` among them.
+      deps: boxes of lower layers.
+      copts: further options, after the common ones.
+      visibility: replaces the default (the layers above, and the box's own packages).
+      **kwargs: passed on to cc_library.
+    """
+    box = _box_name()
+    if visibility == None:
+        visibility = [
+            "//hakmem:above_l%d" % LAYERS[box],
+            "//hakmem/%s:__subpackages__" % box,
+        ]
+    hak_cc_library(
+        name = name,
+        srcs = srcs,
+        hdrs = hdrs,
+        copts = copts,
+        visibility = visibility,
+        deps = deps,
+        **kwargs
+    )
+
+def hak_box_test(name, srcs, deps, **kwargs):
+    """A unit test of a box in C++17, with googletest's main.
+
+    Args:
+      name: `<box>_test`.
+      srcs: C++ sources (.cc).
+      deps: the box and what the test includes besides; googletest is added.
+      **kwargs: passed on to cc_test.
+    """
+    hak_cc_test(
+        name = name,
+        srcs = srcs,
+        deps = deps + [
+            "@googletest//:gtest",
+            "@googletest//:gtest_main",
+        ],
+        **kwargs
+    )
+
+def hak_cc_library(name, srcs = [], hdrs = [], copts = [], features = [], **kwargs):
+    """cc_library with the project's options. All sources are C, or all are C++."""
+    cc_library(
+        name = name,
+        srcs = srcs,
+        hdrs = hdrs,
+        copts = _copts(srcs, copts),
+        features = _FEATURES + features,
+        **kwargs
+    )
+
+def hak_cc_binary(name, srcs = [], copts = [], features = [], **kwargs):
+    """cc_binary with the project's options. All sources are C, or all are C++."""
+    cc_binary(
+        name = name,
+        srcs = srcs,
+        copts = _copts(srcs, copts),
+        features = _FEATURES + features,
+        **kwargs
+    )
+
+def hak_cc_test(name, srcs, copts = [], features = [], linkopts = [], size = "small", **kwargs):
+    """cc_test with the project's options, without googletest's main. All C, or all C++."""
+    cc_test(
+        name = name,
+        size = size,
+        srcs = srcs,
+        copts = _copts(srcs, copts),
+        features = _FEATURES + features,
+        linkopts = linkopts + ["-pthread"],
+        **kwargs
+    )
+
+def hak_fuzz_test(name, srcs, deps = [], args = [], linkopts = [], **kwargs):
+    """A libFuzzer target (LLVMFuzzerTestOneInput), built and run for a bounded time in --config=fuzz.
+
+    `bazel run --config=fuzz` on it, with libFuzzer's own arguments after --, fuzzes for longer.
+    """
+    hak_cc_test(
+        name = name,
+        srcs = srcs,
+        args = ["-max_total_time=20"] + args,
+        linkopts = linkopts + ["-fsanitize=fuzzer"],
+        size = "medium",
+        tags = ["fuzz"],
+        target_compatible_with = ONLY_FUZZ,
+        deps = deps,
+        **kwargs
+    )
+
+def hak_shared_library(
+        name,
+        deps,
+        soname,
+        version_script,
+        linkopts = [],
+        target_compatible_with = NO_SANITIZERS,
+        **kwargs):
+    """A C-only shared library, to preload or to link against.
+
+    It needs libc and nothing else, keeps no symbol unresolved, exports what the version script names,
+    and can never be unloaded: memory that it handed out outlives any dlclose.
+
+    Args:
+      name: file name, lib<x>.so.
+      deps: libraries; what nothing refers to (malloc itself) must be alwayslink.
+      soname: the name that programs linked against it ask for, lib<x>.so.<major>.
+      version_script: label of the linker version script.
+      linkopts: further options.
+      target_compatible_with: none of the sanitizers by default: their run-time must be the first library
+        of a process, and brings a malloc of its own.
+      **kwargs: passed on to cc_binary.
+    """
+    cc_binary(
+        name = name,
+        additional_linker_inputs = [version_script],
+        # GNU ld where Bazel picks gold, which leaves local thread-local names in the dynamic symbols.
+        features = ["-supports_start_end_lib"],
+        linkopts = [
+            "-fuse-ld=bfd",
+            "-Wl,-soname,%s" % soname,
+            "-Wl,--version-script,$(location %s)" % version_script,
+            "-Wl,-z,now,-z,relro,-z,nodelete",
+            "-Wl,--no-undefined",
+            "-Wl,-O1,--hash-style=gnu",
+            "-pthread",
+        ] + linkopts,
+        linkshared = True,
+        linkstatic = True,
+        target_compatible_with = target_compatible_with,
+        deps = deps,
+        **kwargs
+    )

@@ -1,0 +1,138 @@
+# Shared by the commands under tools/: messages, installing what is missing, calling Bazel.
+# Source it after setting `me` to the command's name. Everything it says goes to stderr.
+# shellcheck shell=bash
+
+repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+
+say() { printf '%s: %s\n' "$me" "$*" >&2; }
+
+# die STATUS MESSAGE...
+die() {
+  local status=$1
+  shift
+  say "$@"
+  exit "$status"
+}
+
+# --- what the machine must have ---
+
+# Debian's names. bazel-bootstrap brings the C and C++ compilers, python3 and a Java run-time with it.
+packages_bazel=(bazel-bootstrap)
+packages_workspace=(bazel-platforms bazel-skylib bazel-rules-java bazel-rules-proto)
+packages_gcc=(gcc g++ libc6-dev)
+packages_gtest=(googletest)
+
+# The clang that this release calls just `clang`, with the run-time libraries of its sanitizers.
+packages_clang() {
+  local version
+  version=$(apt-cache depends clang 2>/dev/null | sed -n 's/^ *Depends: clang-\([0-9][0-9]*\)$/\1/p' | head -n 1)
+  echo "clang libclang-rt-${version:-14}-dev llvm"
+}
+
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# need_packages PACKAGE...: installs those that are missing, or says which line would.
+need_packages() {
+  local missing=() package
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    say "cannot install packages here: this is not Debian or a relative of it (no apt-get)"
+    die 1 "install by hand what Debian calls: $*"
+  fi
+  for package in "$@"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+
+  local line="apt-get install --yes --no-install-recommends ${missing[*]}" become=()
+  if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+      become=(sudo -n)
+    else
+      die 1 "missing packages, and only root can install them. Run: sudo $line"
+    fi
+  fi
+  say "installing ${missing[*]}"
+  local apt=("${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
+  local log
+  log=$(mktemp) || die 1 "cannot write to the temporary folder"
+  # A fresh machine may have no package lists, or stale ones: fetch them only where the first try fails.
+  if ! "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" >"$log" 2>&1 &&
+    ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    rm -f "$log"
+    die 1 "could not install: ${missing[*]}. By hand: $line"
+  fi
+  rm -f "$log"
+}
+
+need_linux() {
+  [ "$(uname -s)" = Linux ] || die 1 "HAKMEM runs on Linux; this is $(uname -s)"
+  case $(uname -m) in
+    x86_64 | aarch64) ;;
+    *) die 1 "HAKMEM runs on x86_64 and aarch64; this is $(uname -m)" ;;
+  esac
+}
+
+# --- Bazel ---
+
+# Sets bazel_command to the user's own Bazel where there is one ($BAZEL, bazel, bazelisk), to Debian's otherwise.
+need_bazel() {
+  local candidate path
+  bazel_command=()
+  for candidate in ${BAZEL:+"$BAZEL"} bazel bazelisk; do
+    path=$(type -P "$candidate") || continue
+    bazel_command=("$path")
+    break
+  done
+  if [ ${#bazel_command[@]} -eq 0 ]; then
+    [ -z "${BAZEL:-}" ] || die 1 "no such program: $BAZEL (from the variable BAZEL)"
+    need_packages "${packages_bazel[@]}" "${packages_workspace[@]}"
+    bazel_command=(/usr/bin/bazel)
+  fi
+  # A cache for Bazel where there is no home folder to put it.
+  if [ -z "${HOME:-}" ] || [ ! -w "$HOME" ]; then
+    local cache=${TMPDIR:-/tmp}/hakmem-bazel-$(id -u)
+    mkdir -p -m 700 "$cache" && [ -O "$cache" ] || die 1 "no home folder, and $cache is not ours to use"
+    export HOME=$cache
+    bazel_command+=("--output_user_root=$cache")
+  fi
+
+  bazel_major=$(cd "$repo_root" && "${bazel_command[@]}" --version 2>/dev/null | sed -n 's/^bazel \([0-9][0-9]*\).*/\1/p')
+  # Debian's Bazel 4 does not tell its version.
+  bazel_major=${bazel_major:-4}
+  bazel_flags=()
+  if is_debians_bazel; then
+    need_packages "${packages_bazel[@]}" "${packages_workspace[@]}"
+    [ "$bazel_major" -lt 7 ] || bazel_flags=(--config=workspace)
+  elif [ "$bazel_major" -lt 7 ]; then
+    need_packages "${packages_workspace[@]}"
+  elif ! type -P gcc >/dev/null || ! type -P g++ >/dev/null; then
+    need_packages "${packages_gcc[@]}"
+  fi
+}
+
+# Bazel 7 and later take their libraries from the central registry (MODULE.bazel). Older ones (WORKSPACE), and
+# Debian's in every version, take them from Debian's packages.
+is_debians_bazel() { [ "${bazel_command[0]}" -ef /usr/bin/bazel ] && is_installed bazel-bootstrap; }
+uses_debians_sources() { [ "$bazel_major" -lt 7 ] || is_debians_bazel; }
+
+# bazel COMMAND ARGS...: Bazel in the repository, without progress lines where nobody watches.
+bazel() {
+  local quiet=()
+  [ -t 2 ] || quiet=(--noshow_progress --noshow_loading_progress)
+  local verb=$1
+  shift
+  (cd "$repo_root" && "${bazel_command[@]}" "$verb" "${bazel_flags[@]}" "${quiet[@]}" "$@")
+}
+
+# build_quietly TARGET...: builds without a word, or shows the end of the log and gives up.
+build_quietly() {
+  local log
+  log=$(mktemp) || die 1 "cannot write to the temporary folder"
+  if ! bazel build --noshow_progress "$@" >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    rm -f "$log"
+    die 1 "could not build $*"
+  fi
+  rm -f "$log"
+}
