@@ -133,11 +133,13 @@ static void load_entry(const char* entry) {
   }
 }
 
-bool hak_config_load(char** environment) {
+bool hak_config_load(char** environment) { return hak_config_load_as(environment, getauxval(AT_SECURE) != 0); }
+
+bool hak_config_load_as(char** environment, bool is_secure) {
   if (hak_u32_load_relaxed(&loaded)) return true;
   if (environment == NULL) return false; /* libc has not started yet */
   if (hak_u32_exchange_seq(&loaded, 1)) return true;
-  if (getauxval(AT_SECURE)) return true;
+  if (is_secure) return true;
   for (char** entry = environment; *entry != NULL; entry++) {
     const char* rest = skip_prefix(*entry, env_prefix);
     if (rest != NULL) load_entry(rest);

@@ -44,6 +44,9 @@ uint64_t hak_config_get(hak_option option);
  *  do nothing. Returns true once it has been read (or is never to be). `environment` is environ. */
 bool hak_config_load(char** environment);
 
+/** As hak_config_load, told whether the process is set-user-ID or the like. For tests. */
+bool hak_config_load_as(char** environment, bool is_secure);
+
 /** Forgets what was read and restores every default. For tests. */
 void hak_config_reset_for_test(void);
 

@@ -64,6 +64,8 @@ typedef struct hak_bin {
   uint32_t stride; /* block size in bytes; 0: never used */
   uint8_t size_class;
   bool run_zeroed;
+  /* Consecutive misses (positive) or spills (negative): how sure we are that a phase of pure malloc or free is on. */
+  int8_t streak;
   hak_mid_ace_bin ace;
   hak_slab* current; /* the slab that runs come from; not in `partial` */
   hak_slab* partial; /* other slabs with free blocks */

@@ -14,6 +14,8 @@ enum {
   /* Slow paths between two looks at the clock. */
   SLOW_PATHS_PER_TICK = 32,
   EPOCH_MS = 1000,
+  /* Misses or spills in a row until batches have their full size. */
+  STREAK_MAX = 2,
   /* Blocks from here on leave the run one at a time: their pages may still be fresh, and calloc wants to know. */
   ONE_AT_A_TIME_BYTES = 4096
 };
@@ -38,18 +40,64 @@ static void set_cap(hak_bin* bin, uint32_t cap) {
   bin->top = cap - held;
 }
 
-/* Moves the `count` oldest cached blocks to their slabs. */
+/* Free blocks of one bitmap word on their way to their slab. */
+typedef struct word_batch {
+  hak_slab* slab;
+  uint32_t word;
+  uintptr_t base; /* of block 0 of the word */
+  uint64_t size_bytes;
+  uint64_t mask;  /* not 0 once there is a slab */
+} word_batch;
+
+static void report_blocks(hak_misuse misuse, const word_batch* batch, uint64_t mask) {
+  for (; mask != 0; mask &= mask - 1) {
+    const uint32_t index = batch->word * 64 + hak_bits_lowest(mask);
+    hak_report_misuse(misuse, hak_slab_block(batch->slab, index), batch->slab->block_bytes);
+  }
+}
+
+static void give_batch(hak_heap* heap, hak_bin* bin, const word_batch* batch) {
+  if (batch->mask == 0) return;
+  const uint64_t twice = hak_warm_pool_give_word(heap, bin, batch->slab, batch->word, batch->mask);
+  if (HAK_UNLIKELY(twice != 0)) report_blocks(HAK_MISUSE_DOUBLE_FREE, batch, twice);
+}
+
+/* The word that `ptr` belongs to, with no block in it yet. */
+static word_batch start_batch(const void* ptr) {
+  word_batch batch;
+  batch.slab = (hak_slab*)hak_registry_owner(ptr);
+  batch.word = hak_slab_index(batch.slab, ptr) / 64;
+  batch.base = (uintptr_t)hak_slab_block(batch.slab, batch.word * 64);
+  const uint32_t blocks = batch.slab->blocks - batch.word * 64;
+  batch.size_bytes = (uint64_t)(blocks < 64 ? blocks : 64) * batch.slab->block_bytes;
+  batch.mask = 0;
+  return batch;
+}
+
+/* Moves the `count` oldest cached blocks to their slabs. Blocks that were freed one after the other are often
+ * neighbours: as long as they are of one word, no descriptor is looked at. */
 static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
+  const uint64_t stride = bin->stride;
+  const uint64_t reciprocal = hak_size_class_table[bin->size_class].reciprocal;
+  word_batch batch = {NULL, 0, 0, 0, 0};
   for (uint64_t i = bin->cap - count; i < bin->cap; i++) {
     void* ptr = bin->slots[i];
-    hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
-    const uint32_t index = hak_slab_index(slab, ptr);
-    if (HAK_UNLIKELY(!hak_slab_is_block(slab, index, ptr))) {
-      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, ptr, slab->block_bytes);
-    } else if (HAK_UNLIKELY(!hak_warm_pool_give(heap, bin, slab, index))) {
-      hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
+    if ((uintptr_t)ptr - batch.base >= batch.size_bytes) {
+      give_batch(heap, bin, &batch);
+      batch = start_batch(ptr);
+    }
+    const uint64_t offset = (uintptr_t)ptr - batch.base;
+    const uint64_t index = (offset * reciprocal) >> 32;
+    const uint64_t bit = 1ull << (index % 64);
+    if (HAK_UNLIKELY(index * stride != offset || offset >= batch.size_bytes)) {
+      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, ptr, stride);
+    } else if (HAK_UNLIKELY((batch.mask & bit) != 0)) {
+      hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, stride);
+    } else {
+      batch.mask |= bit;
     }
   }
+  give_batch(heap, bin, &batch);
   memmove(&bin->slots[bin->top + count], &bin->slots[bin->top], (bin->cap - bin->top - count) * sizeof(void*));
   bin->top += count;
 }
@@ -74,6 +122,10 @@ static void tick(hak_heap* heap) {
   hak_remote_free_flush(heap);
 }
 
+/* Blocks that a refill or a spill moves: an eighth of the cap at first, half when the phase goes on. A program that
+ * swings by nearly the cap then stays within it, and one that swings by far more pays little a block. */
+static uint64_t batch_size(const hak_bin* bin, int streak) { return bin->cap >> (STREAK_MAX + 1 - streak); }
+
 /* --- malloc --- */
 
 static void* pop_run(hak_bin* bin) {
@@ -82,13 +134,22 @@ static void* pop_run(hak_bin* bin) {
   return bin->run_base + (size_t)bit * bin->stride;
 }
 
-/* Moves `count` blocks from the run to the empty slots, the lowest on top. */
+/* Moves the `count` lowest blocks of the run to the empty slots, the lowest on top. */
 static void fill_slots(hak_bin* bin, uint64_t count) {
   const uint64_t top = bin->cap - count;
+  const uint64_t stride = bin->stride;
   uint64_t mask = bin->run_mask;
-  for (uint64_t i = 0; i < count; i++) {
-    bin->slots[top + i] = bin->run_base + (size_t)hak_bits_lowest(mask) * bin->stride;
-    mask &= mask - 1;
+  const uint64_t lowest = mask & -mask;
+  if ((mask & (mask + lowest)) == 0) {
+    /* Neighbours all, as in a fresh slab. */
+    char* block = bin->run_base + (mask == 0 ? 0 : hak_bits_lowest(mask)) * stride;
+    for (uint64_t i = 0; i < count; i++, block += stride) bin->slots[top + i] = block;
+    mask &= ~((lowest << count) - lowest); /* count is half the slots of a bin at most, and so below 64 */
+  } else {
+    for (uint64_t i = 0; i < count; i++) {
+      bin->slots[top + i] = bin->run_base + hak_bits_lowest(mask) * stride;
+      mask &= mask - 1;
+    }
   }
   bin->run_mask = mask;
   bin->top = top;
@@ -108,10 +169,11 @@ void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
   const uint32_t cap =
       hak_mid_ace_on_miss(&heap->budget, &bin->ace, size_class, (uint32_t)bin->cap, HAK_BIN_SLOTS(size_class));
   if (cap != bin->cap) set_cap(bin, cap);
+  bin->streak = bin->streak < 0 ? 0 : bin->streak < STREAK_MAX ? (int8_t)(bin->streak + 1) : STREAK_MAX;
   void* block = pop_run(bin);
   if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->cap) {
     const uint64_t left = hak_bits_count(bin->run_mask);
-    const uint64_t wanted = bin->cap / 2;
+    const uint64_t wanted = batch_size(bin, bin->streak);
     fill_slots(bin, left < wanted ? left : wanted);
   }
   return block;
@@ -145,7 +207,8 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
   const uint32_t cap =
       hak_mid_ace_on_spill(&heap->budget, &bin->ace, size_class, (uint32_t)bin->cap, HAK_BIN_SLOTS(size_class));
   if (cap != bin->cap) set_cap(bin, cap);
-  if (bin->top == 0 && bin->cap != 0) drop_oldest(heap, bin, (bin->cap + 1) / 2);
+  bin->streak = bin->streak > 0 ? 0 : bin->streak > -STREAK_MAX ? (int8_t)(bin->streak - 1) : -STREAK_MAX;
+  if (bin->top == 0 && bin->cap != 0) drop_oldest(heap, bin, batch_size(bin, -bin->streak) + 1);
   if (bin->top != 0) {
     bin->slots[bin->top - 1] = ptr;
     hak_compiler_barrier(); /* heap.h, Ordering */

@@ -73,19 +73,24 @@ bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t i
   return true;
 }
 
+uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t word, uint64_t mask) {
+  const uint64_t twice = hak_slab_give_word(slab, word, mask);
+  settle(heap, bin, slab);
+  return twice;
+}
+
 void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
   const uint64_t mask = bin->run_mask;
   if (mask == 0) return;
   bin->run_mask = 0;
   hak_slab* slab = (hak_slab*)hak_registry_owner(bin->run_base);
   const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
-  const uint64_t twice = hak_slab_give_word(slab, word, mask);
+  const uint64_t twice = hak_warm_pool_give_word(heap, bin, slab, word, mask);
   if (HAK_UNLIKELY(twice != 0)) {
     /* The program freed a block that was waiting in the run. */
     const uint32_t index = word * 64 + hak_bits_lowest(twice);
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
   }
-  settle(heap, bin, slab);
 }
 
 void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin) {

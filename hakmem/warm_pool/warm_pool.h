@@ -22,6 +22,9 @@ bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin);
 /** Gives block `index` of `slab`, a slab of the bin's, back. False: it was free already; nothing changed. */
 bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index);
 
+/** Gives the blocks of `mask` in word `word` of `slab` back. Returns the bits that were free already. */
+uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t word, uint64_t mask);
+
 /** Gives the rest of the bin's run back to its slab. */
 void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin);
 
