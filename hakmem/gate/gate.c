@@ -36,10 +36,10 @@ typedef struct block_info {
   hak_whale* whale;
 } block_info;
 
-static block_info find_block(const void* ptr) {
-  block_info info = {0};
+static inline block_info find_block(const void* ptr) {
+  block_info info;
   info.word = hak_registry_word(ptr);
-  if (info.word == HAK_REGISTRY_NONE) return info;
+  if (info.word == HAK_REGISTRY_NONE) return (block_info){.kind = BLOCK_NONE};
   if (info.word == HAK_REGISTRY_WHALE) {
     info.kind = BLOCK_WHALE;
     info.whale = (hak_whale*)hak_registry_owner(ptr);
@@ -236,8 +236,19 @@ static void free_in_slab(const block_info* info, void* ptr) {
   }
 }
 
+/* Another thread's block that joins others of its word in the out-box: no bracket, since one store does it. */
+static inline bool joins_outbox(const void* ptr) {
+  hak_heap* heap = hak_heap_current;
+  const uint64_t word = hak_registry_word(ptr);
+  if (word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, word) || !hak_heap_is_real(heap)) return false;
+  const hak_slab* slab = (const hak_slab*)hak_registry_owner(ptr);
+  const uint32_t index = hak_slab_index(slab, ptr);
+  return hak_slab_is_block(slab, index, ptr) && hak_remote_free_try_join(heap, slab, index);
+}
+
 void hak_gate_free_slow(void* ptr) {
   if (ptr == NULL) return;
+  if (!HAK_CFG_ASAN && joins_outbox(ptr)) return;
   block_info info;
   if (HAK_UNLIKELY(!find_live_block(ptr, &info))) return;
   if (HAK_CFG_ASAN) hak_poison(ptr, info.usable_bytes);
@@ -286,12 +297,16 @@ static bool resize_span(hak_slab* slab, size_t size_bytes) {
   return hak_shared_pool_resize_span(slab, (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES));
 }
 
+/* True when a block of `usable_bytes` serves `size_bytes` without much waste: one more than half empty is worth moving. */
+static bool keeps_place(size_t usable_bytes, size_t size_bytes) {
+  return size_bytes <= usable_bytes && (size_bytes > usable_bytes / 2 || usable_bytes <= 64);
+}
+
 /* Resizes without changing the block's address. False: it cannot be done, nothing changed. */
 static bool resize_in_place(const block_info* info, size_t size_bytes) {
   if (info->kind == BLOCK_SPAN) return resize_span(info->slab, size_bytes);
   if (info->kind == BLOCK_WHALE) return false;
-  /* A block more than half empty is worth moving. */
-  return size_bytes <= info->usable_bytes && (size_bytes > info->usable_bytes / 2 || info->usable_bytes <= 64);
+  return keeps_place(info->usable_bytes, size_bytes);
 }
 
 static void* move_block(void* ptr, size_t old_bytes, size_t size_bytes) {
@@ -332,8 +347,16 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
   return block == NULL && size_bytes <= info->usable_bytes ? ptr : block;
 }
 
+/* True for a block of a slab that keeps its place: the common case, told from one descriptor. */
+static inline bool stays_in_slab(const void* ptr, size_t size_bytes) {
+  if (hak_registry_word(ptr) <= HAK_REGISTRY_LAST_TAG) return false;
+  const hak_slab* slab = (const hak_slab*)hak_registry_owner(ptr);
+  return keeps_place(slab->block_bytes, size_bytes) && hak_slab_is_block(slab, hak_slab_index(slab, ptr), ptr);
+}
+
 void* hak_gate_realloc(void* ptr, size_t size_bytes) {
   if (ptr == NULL) return hak_gate_malloc(size_bytes);
+  if (!HAK_CFG_ASAN && size_bytes != 0 && stays_in_slab(ptr, size_bytes)) return ptr;
   if (size_bytes == 0) {
     hak_gate_free(ptr);
     return NULL;

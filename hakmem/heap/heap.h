@@ -102,7 +102,7 @@ typedef enum hak_heap_state {
 
 /** Counts of one heap. Sync: owner writes, reports read. */
 typedef struct hak_heap_counters {
-  hak_atomic_u64 refills, spills, remote_frees, remote_published, remote_merged;
+  hak_atomic_u64 refills, spills, remote_published, remote_merged;
   hak_atomic_u64 slabs_adopted, slabs_acquired, slabs_released;
 } hak_heap_counters;
 

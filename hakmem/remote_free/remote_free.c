@@ -52,17 +52,11 @@ static uint32_t entry_room(const hak_slab* slab) {
   return room > 64 ? 64 : room == 0 ? 1 : room;
 }
 
-static hak_outbox_entry* entry_of(hak_heap* heap, const hak_slab* slab, uint32_t word) {
-  const uintptr_t hash = (uintptr_t)slab / sizeof(hak_slab) + word;
-  return &heap->outbox[hash % HAK_OUTBOX_ENTRIES];
-}
-
 hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint32_t index) {
   const uint32_t word = index >> 6;
   const uint64_t bit = 1ull << (index & 63);
-  hak_outbox_entry* entry = entry_of(heap, slab, word);
+  hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, word);
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
-  hak_u64_bump_single_writer(&heap->counters.remote_frees, 1);
   if (entry->slab != slab || entry->word != word) {
     if (entry->slab != NULL) result = publish_entry(heap, entry);
     entry->slab = slab;

@@ -35,6 +35,24 @@ typedef enum hak_remote_free_result {
 /** Frees block `index` of `slab` through the out-box of `heap`. */
 hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint32_t index);
 
+/** The out-box entry that a block of word `word` of `slab` would join. */
+HAK_ALWAYS_INLINE hak_outbox_entry* hak_remote_free_entry(hak_heap* heap, const hak_slab* slab, uint32_t word) {
+  const uintptr_t hash = (uintptr_t)slab / sizeof(hak_slab) + word;
+  return &heap->outbox[hash % HAK_OUTBOX_ENTRIES];
+}
+
+/** The common case of hak_remote_free_push: the block joins an entry that is already there and does not fill it. False:
+ *  nothing done. */
+HAK_ALWAYS_INLINE bool hak_remote_free_try_join(hak_heap* heap, const hak_slab* slab, uint32_t index) {
+  hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, index >> 6);
+  const uint64_t bit = 1ull << (index & 63);
+  if (entry->slab != slab || entry->word != index >> 6) return false;
+  if (entry->room <= 1 || (entry->mask & bit) != 0) return false;
+  entry->mask |= bit;
+  entry->room--;
+  return true;
+}
+
 /** Frees the blocks of `mask` in word `word` of `slab` at once, without an out-box. */
 hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask);
 

@@ -94,7 +94,7 @@ static void print_classes(int fd) {
 }
 
 typedef struct heap_totals {
-  uint64_t refills, spills, remote_frees, remote_published;
+  uint64_t refills, spills, remote_merged, remote_published;
 } heap_totals;
 
 static heap_totals add_heaps(void) {
@@ -102,7 +102,7 @@ static heap_totals add_heaps(void) {
   for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
     out.refills += hak_u64_load_relaxed(&heap->counters.refills);
     out.spills += hak_u64_load_relaxed(&heap->counters.spills);
-    out.remote_frees += hak_u64_load_relaxed(&heap->counters.remote_frees);
+    out.remote_merged += hak_u64_load_relaxed(&heap->counters.remote_merged);
     out.remote_published += hak_u64_load_relaxed(&heap->counters.remote_published);
   }
   return out;
@@ -140,7 +140,7 @@ void hak_report_summary(int fd) {
   count_line(fd, "  slow paths:",
              (count_pair[]){{" refills ", heaps.refills},
                             {", spills ", heaps.spills},
-                            {", remote frees ", heaps.remote_frees},
+                            {", remote frees ", heaps.remote_merged},
                             {" in words ", heaps.remote_published},
                             {NULL, 0}});
   count_line(fd, "  system calls:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -31,6 +32,9 @@ def main(arguments: list[str]) -> int:
         if needed:
             return _cannot(f"not root, so these Debian packages are to be installed first: {' '.join(needed)}")
     processes.adopt_orphans()
+    # An interrupted command cleans up as well: servers, temporary folders.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="hakmem-preload-") as folder:
         pathlib.Path(folder).chmod(0o755)
         try:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import traceback
 
-from clients_lib import compare, packages, preload, report
+from clients_lib import compare, packages, preload, processes, report
 from clients_lib.client import Client
 from clients_lib.model import ClientError, ClientResult, Mode, RunResult
 from clients_lib.session import Session, empty_folder
@@ -35,6 +35,7 @@ class Runner:
 
     def __exit__(self, *_: object) -> None:
         assert self._folder is not None
+        processes.kill_descendants(os.getpid())
         self._folder.cleanup()
 
     def run(self, client: Client) -> ClientResult:

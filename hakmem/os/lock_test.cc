@@ -1,0 +1,89 @@
+#include "hakmem/os/lock.h"
+
+#include <errno.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace {
+
+uint32_t WordOf(const hak_lock& lock) { return hak_u32_load_relaxed(&lock.word); }
+
+TEST(Lock, TryTakeTakesOnce) {
+  hak_lock lock = {};
+  EXPECT_TRUE(hak_lock_try_take(&lock));
+  EXPECT_FALSE(hak_lock_try_take(&lock));
+  hak_lock_give(&lock);
+  EXPECT_EQ(WordOf(lock), 0u);
+  EXPECT_TRUE(hak_lock_try_take(&lock));
+  hak_lock_give(&lock);
+}
+
+TEST(Lock, ResetFreesWhateverTheState) {
+  for (const uint32_t state : {0u, 1u, 2u}) {
+    hak_lock lock = {{state}};
+    hak_lock_reset(&lock);
+    EXPECT_TRUE(hak_lock_try_take(&lock));
+  }
+}
+
+TEST(Lock, ExcludesAndPublishes) {
+  hak_lock lock = {};
+  uint64_t plain_count = 0; /* guarded by nothing else */
+  bool inside = false;
+  std::atomic<int> intruders = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; t++) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10000; i++) {
+        if ((i + t) % 5 == 0) {
+          while (!hak_lock_try_take(&lock)) std::this_thread::yield();
+        } else {
+          hak_lock_take(&lock);
+        }
+        if (inside) intruders++;
+        inside = true;
+        plain_count++;
+        inside = false;
+        hak_lock_give(&lock);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(plain_count, 80000u);
+  EXPECT_EQ(intruders, 0);
+  EXPECT_EQ(WordOf(lock), 0u);
+}
+
+TEST(Lock, SleepersWakeOneAfterTheOtherAndKeepErrno) {
+  hak_lock lock = {};
+  hak_lock_take(&lock);
+  std::atomic<int> errors = 0;
+  std::atomic<int> done = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; t++) {
+    threads.emplace_back([&] {
+      errno = 1234;
+      hak_lock_take(&lock);
+      if (errno != 1234) errors++;
+      hak_lock_give(&lock);
+      if (errno != 1234) errors++;
+      done++;
+    });
+  }
+  /* 2: at least one of them is on its way to sleep. */
+  while (WordOf(lock) != 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(done, 0);
+  hak_lock_give(&lock);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(done, 4);
+  EXPECT_EQ(errors, 0);
+  EXPECT_EQ(WordOf(lock), 0u);
+}
+
+}  // namespace
