@@ -1,4 +1,5 @@
 #include "hakmem/base/checks.h"
+#include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os.h"
@@ -108,6 +109,7 @@ hak_superslab* hak_superslab_map(void) {
   if (!hak_config_get(HAK_OPTION_HUGE_PAGES) || others < SMALL_HEAP_SUPERSLABS) {
     hak_os_advise_huge(base, HAK_SUPERSLAB_BYTES, false);
   }
+  hak_poison(base, HAK_SUPERSLAB_BYTES);
   superslab->base = base;
   for (uint32_t i = 0; i < HAK_SUPERSLAB_UNITS; i++) superslab->slabs[i].base = base + (size_t)i * HAK_UNIT_BYTES;
   hak_u32_store_relaxed(&superslab->dirty_units, 0);
@@ -118,7 +120,9 @@ hak_superslab* hak_superslab_map(void) {
 bool hak_superslab_unmap(hak_superslab* superslab) {
   HAK_ASSERT(hak_u32_load_relaxed(&superslab->free_units) == 0);
   hak_u32_store_relaxed(&superslab->in_use, 0);
+  hak_unpoison(superslab->base, HAK_SUPERSLAB_BYTES); /* the addresses may be somebody else's next */
   if (!hak_os_unmap(superslab->base, HAK_SUPERSLAB_BYTES)) {
+    hak_poison(superslab->base, HAK_SUPERSLAB_BYTES);
     hak_u32_store_relaxed(&superslab->in_use, 1);
     return false;
   }

@@ -1,6 +1,7 @@
 #include "hakmem/whale_cache/whale_cache.h"
 
 #include "hakmem/base/checks.h"
+#include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os.h"
@@ -130,6 +131,7 @@ hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* ze
 
 /* Unmaps a whale that is in no list. What the kernel refuses goes (back) into the cache, its pages purged. */
 static bool unmap_or_keep(hak_whale* whale, uint64_t now_ms) {
+  hak_unpoison(whale->base, whale->size_bytes); /* the addresses may be somebody else's next */
   if (hak_os_unmap(whale->base, whale->size_bytes)) {
     give_spare(whale);
     return true;
