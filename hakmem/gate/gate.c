@@ -417,8 +417,9 @@ size_t hak_gate_trim(void) {
   const int saved_errno = errno;
   hak_heap* heap = hak_lifecycle_enter();
   hak_unified_cache_flush(heap);
+  size_t bytes = (size_t)hak_warm_pool_purge(heap);
   hak_lifecycle_leave(heap);
-  const size_t bytes = (size_t)hak_purge_all();
+  bytes += (size_t)hak_purge_all();
   errno = saved_errno;
   return bytes;
 }

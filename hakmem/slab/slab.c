@@ -12,7 +12,8 @@ void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed) {
   slab->size_class = (uint8_t)size_class;
   slab->units = row->units;
   slab->first_word = 0;
-  slab->fresh_word = zeroed ? 0 : slab->words;
+  const bool is_one_word = slab->words == 1;
+  slab->fresh_word = zeroed && !is_one_word ? 0 : slab->words;
   slab->next = slab->prev = NULL;
   slab->listed = false;
   for (uint32_t i = 0; i < slab->words; i++) {
@@ -20,6 +21,7 @@ void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed) {
     HAK_ASSERT(hak_u64_load_relaxed(&slab->remote_bits[i]) == 0);
   }
   if (slab->blocks % 64 != 0) slab->free_bits[slab->words - 1] = hak_bits_low_mask(slab->blocks % 64);
+  slab->clean_bits = zeroed && is_one_word ? slab->free_bits[0] : 0;
   hak_u32_store_relaxed(&slab->free_count, slab->blocks);
 }
 
@@ -32,6 +34,7 @@ void hak_slab_init_span(hak_slab* slab, uint32_t units) {
   slab->units = (uint8_t)units;
   slab->first_word = 0;
   slab->fresh_word = 1;
+  slab->clean_bits = 0;
   slab->bin = NULL;
   slab->next = slab->prev = NULL;
   slab->listed = false;
@@ -57,9 +60,16 @@ hak_slab_run hak_slab_take_run(hak_slab* slab) {
   run.mask = slab->free_bits[word];
   run.base = slab->base + (size_t)word * 64 * slab->block_bytes;
   run.zeroed = word >= slab->fresh_word;
-  slab->free_bits[word] = 0;
-  slab->first_word = (uint16_t)(word + 1 < slab->words ? word + 1 : word);
   if (run.zeroed) slab->fresh_word = (uint16_t)(word + 1);
+  if (slab->clean_bits != 0) {
+    /* Pages that are there already go out before pages that would have to be faulted in. */
+    const uint64_t dirty = run.mask & ~slab->clean_bits;
+    run.zeroed = dirty == 0;
+    if (dirty != 0) run.mask = dirty;
+    slab->clean_bits &= ~run.mask;
+  }
+  slab->free_bits[word] &= ~run.mask;
+  slab->first_word = (uint16_t)(slab->free_bits[word] == 0 && word + 1 < slab->words ? word + 1 : word);
   hak_u32_store_relaxed(&slab->free_count, hak_slab_free_count(slab) - hak_bits_count(run.mask));
   return run;
 }
@@ -72,5 +82,6 @@ bool hak_slab_is_valid(const hak_slab* slab) {
   }
   const uint32_t tail = slab->blocks % 64;
   if (tail != 0 && (slab->free_bits[slab->words - 1] & ~hak_bits_low_mask(tail)) != 0) return false;
+  if ((slab->clean_bits & ~slab->free_bits[0]) != 0) return false;
   return count == hak_slab_free_count(slab);
 }

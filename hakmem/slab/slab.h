@@ -5,7 +5,8 @@
  *      word, or freed from afar with its bit in `remote_bits` (or still in some thread's out-box).
  *   2. free_count is the number of set bits in free_bits.
  *   3. Words below `first_word` of free_bits are 0.
- *   4. Blocks of words from `fresh_word` on have not been handed out since their pages were last known to be zero.
+ *   4. Blocks of words from `fresh_word` on have not been handed out since their pages were last known to be zero. In a
+ *      slab of one word `clean_bits` says so block by block, and `fresh_word` is 1: bits of it are bits of free_bits.
  *   5. `mailbox` is NULL while the slab belongs to nobody; else it is changed only by the owning thread, or under the
  *      parked-heap lock when the owner is parked.
  *   6. The remote line outlives every owner: acquire and release of a slab leave it alone.
@@ -50,6 +51,7 @@ typedef struct hak_slab {
   hak_atomic_u32 free_count; /* Sync: owner writes, reports read */
   uint16_t first_word;
   uint16_t fresh_word;
+  uint64_t clean_bits;
   struct hak_bin* bin;
   struct hak_slab* next; /* in the bin's list of slabs with free blocks */
   struct hak_slab* prev;
@@ -111,8 +113,14 @@ typedef struct hak_slab_run {
   bool zeroed;
 } hak_slab_run;
 
-/** Owner: takes every free block of the lowest word that has any. The slab has free blocks. */
+/** Owner: takes the free blocks of the lowest word that has any: those that may be dirty, or else those known to be
+ *  zero. The slab has free blocks. */
 hak_slab_run hak_slab_take_run(hak_slab* slab);
+
+/** Owner: of a slab of one word, says that the free blocks of `mask` read as zero. Else: nothing. */
+HAK_ALWAYS_INLINE void hak_slab_mark_clean(hak_slab* slab, uint64_t mask) {
+  if (slab->words == 1) slab->clean_bits |= mask;
+}
 
 /** Paranoid walk: invariants 1 to 3. */
 bool hak_slab_is_valid(const hak_slab* slab);

@@ -2,9 +2,11 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/size_class/size_class.h"
 
 static bool has_free_blocks(const hak_slab* slab) { return slab != NULL && hak_slab_free_count(slab) != 0; }
 
@@ -85,7 +87,9 @@ void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
   bin->run_mask = 0;
   hak_slab* slab = (hak_slab*)hak_registry_owner(bin->run_base);
   const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
-  const uint64_t twice = hak_warm_pool_give_word(heap, bin, slab, word, mask);
+  const uint64_t twice = hak_slab_give_word(slab, word, mask);
+  if (bin->run_zeroed) hak_slab_mark_clean(slab, mask & ~twice);
+  settle(heap, bin, slab);
   if (HAK_UNLIKELY(twice != 0)) {
     /* The program freed a block that was waiting in the run. */
     const uint32_t index = word * 64 + hak_bits_lowest(twice);
@@ -108,4 +112,33 @@ void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin) {
     }
     slab = next;
   }
+}
+
+/* Purges the free blocks of a slab that may be dirty, neighbours together. */
+static uint64_t purge_slab(hak_slab* slab) {
+  uint64_t bytes = 0;
+  uint64_t dirty = slab->free_bits[0] & ~slab->clean_bits;
+  while (dirty != 0) {
+    const uint32_t first = hak_bits_lowest(dirty);
+    const uint64_t ahead = ~(dirty >> first);
+    const uint32_t count = ahead == 0 ? 64 - first : hak_bits_lowest(ahead);
+    const uint64_t mask = hak_bits_low_mask(count) << first;
+    dirty &= ~mask;
+    const size_t run_bytes = (size_t)count * slab->block_bytes;
+    if (!hak_os_purge(hak_slab_block(slab, first), run_bytes)) return bytes;
+    hak_slab_mark_clean(slab, mask);
+    bytes += run_bytes;
+  }
+  return bytes;
+}
+
+uint64_t hak_warm_pool_purge(hak_heap* heap) {
+  uint64_t bytes = 0;
+  const size_t page_bytes = hak_os_page_bytes();
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    /* Blocks of whole pages, so that a purged one reads as zero; there are at most 64 of those in a slab. */
+    if (hak_size_class_table[c].block_bytes % page_bytes != 0 || hak_size_class_table[c].blocks > 64) continue;
+    for (hak_slab* slab = hak_heap_bin(heap, c)->partial; slab != NULL; slab = slab->next) bytes += purge_slab(slab);
+  }
+  return bytes;
 }

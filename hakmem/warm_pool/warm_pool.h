@@ -31,6 +31,10 @@ void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin);
 /** Merges what remote threads freed, and releases every empty slab, the current one included. */
 void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin);
 
+/** Gives the pages of free blocks in the heap's partial slabs back to the kernel, where blocks are whole pages. Returns
+ *  the bytes given back. */
+uint64_t hak_warm_pool_purge(hak_heap* heap);
+
 HAK_END_DECLS
 
 #endif /* HAKMEM_WARM_POOL_WARM_POOL_H_ */
