@@ -140,13 +140,15 @@ static bool begin_call(hak_os_fake_call call, void* base, size_t size_bytes, boo
   fake.calls[call]++;
   const uintptr_t begin = (uintptr_t)base;
   const size_t page = page_bytes_locked();
-  if (is_ours && !is_recorded(begin, begin + hak_round_up(size_bytes, page))) {
+  /* A base between two pages is refused whoever owns what follows it. */
+  const bool is_on_page = begin % page == 0;
+  if (is_ours && is_on_page && !is_recorded(begin, begin + hak_round_up(size_bytes, page))) {
     hak_die(hak_os_fake_call_name(call), base);
   }
   bool go = true;
   if (is_due(call)) {
     go = refuse_locked(call, fake.scripts[call].error);
-  } else if (is_ours && begin % page != 0) {
+  } else if (is_ours && !is_on_page) {
     go = refuse_locked(call, EINVAL);
   }
   if (!go) give_lock();
@@ -359,6 +361,4 @@ void hak_os_sys_futex_wait(const uint32_t* word, uint32_t expected) {
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-void hak_os_sys_futex_wake_one(const uint32_t* word) {
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
+void hak_os_sys_futex_wake_one(const uint32_t* word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
