@@ -19,12 +19,17 @@ HAK_ALWAYS_INLINE void* hak_gate_grant(void* block, size_t size_bytes) {
   return block;
 }
 
+/** True: *block serves `size_bytes`. False: a miss, or a size that only the slow path serves. */
+HAK_ALWAYS_INLINE bool hak_gate_try_hit(size_t size_bytes, void** block) {
+  if (HAK_UNLIKELY(size_bytes > HAK_SIZE_CLASS_TINY_MAX_BYTES)) return false;
+  if (HAK_UNLIKELY(!hak_hot_box_pop(hak_hot_box_tiny_bin(size_bytes), block))) return false;
+  hak_gate_grant(*block, size_bytes);
+  return true;
+}
+
 HAK_ALWAYS_INLINE void* hak_gate_malloc(size_t size_bytes) {
-  if (HAK_LIKELY(size_bytes <= HAK_SIZE_CLASS_TINY_MAX_BYTES)) {
-    void* block;
-    if (HAK_LIKELY(hak_hot_box_pop(hak_hot_box_tiny_bin(size_bytes), &block))) return hak_gate_grant(block, size_bytes);
-  }
-  return hak_gate_malloc_slow(size_bytes);
+  void* block;
+  return HAK_LIKELY(hak_gate_try_hit(size_bytes, &block)) ? block : hak_gate_malloc_slow(size_bytes);
 }
 
 HAK_ALWAYS_INLINE void hak_gate_free(void* ptr) {

@@ -43,9 +43,21 @@ static HAK_SLOW void* new_slow(size_t alignment, size_t size, bool may_throw) {
   return NULL;
 }
 
+static HAK_NOINLINE void* new_or_throw(size_t size) {
+  void* block = hak_gate_malloc_slow(size);
+  return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, true);
+}
+
+static HAK_NOINLINE void* new_or_null(size_t size) {
+  void* block = hak_gate_malloc_slow(size);
+  return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, false);
+}
+
+/* A miss leaves by a tail call, so that a hit saves no register and looks at no result: it costs what malloc's does. */
 HAK_ALWAYS_INLINE void* new_block(size_t size, bool may_throw) {
-  void* block = hak_gate_malloc(size);
-  return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, may_throw);
+  void* block;
+  if (HAK_LIKELY(hak_gate_try_hit(size, &block))) return block;
+  return may_throw ? new_or_throw(size) : new_or_null(size);
 }
 
 /* Declares and defines one exported function. */
