@@ -6,6 +6,7 @@ The hit path of a function is what runs when no branch is taken: HAK_LIKELY lays
     python3 -m hakmem.testing.hit_path [--renew] bazel-bin/hakmem/libhakmem.so
 """
 
+import functools
 import re
 import subprocess
 import sys
@@ -111,9 +112,14 @@ def addresses(nm_output: str) -> Dict[str, int]:
     return {row[2].split("@")[0]: int(row[0], 16) for row in rows if len(row) == 3}
 
 
+@functools.lru_cache(maxsize=1)
+def _disassemble(library: str) -> List[Instruction]:
+    return parse_disassembly(_run("objdump", "-d", "--no-show-raw-insn", library))
+
+
 def measure(library: str, functions: List[str]) -> Dict[str, List[Instruction]]:
     symbols = addresses(_run("nm", "-D", "--defined-only", library))
-    instructions = parse_disassembly(_run("objdump", "-d", "--no-show-raw-insn", library))
+    instructions = _disassemble(library)
     paths = {}
     for function in functions:
         try:
