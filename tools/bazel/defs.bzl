@@ -171,6 +171,20 @@ def hak_box(name, hdrs, srcs = [], deps = [], copts = [], visibility = None, **k
       **kwargs: passed on to cc_library.
     """
     box = _box_name()
+    if name == box:
+        # For the test that reads the sources of every box.
+        native.filegroup(
+            name = "sources",
+            srcs = native.glob(
+                [
+                    "*.c",
+                    "*.cc",
+                    "*.h",
+                ],
+                allow_empty = True,
+            ),
+            visibility = ["//hakmem/testing:__pkg__"],
+        )
     if visibility == None:
         visibility = [
             "//hakmem:above_l%d" % LAYERS[box],
