@@ -74,6 +74,19 @@ static word_batch start_batch(const void* ptr) {
   return batch;
 }
 
+/* A cached block whose slab is not this bin's. After a fork the heap of a thread that is gone may be taken whole while
+ * a slab of it was adopted by somebody else: such a block goes home as a remote free. Otherwise the program freed it
+ * twice, and its slab went back to the pool in between. */
+static void drop_stray(hak_heap* heap, const hak_bin* bin, void* ptr) {
+  bool is_block = false;
+  if (hak_registry_word(ptr) > HAK_REGISTRY_LAST_TAG) {
+    hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
+    const uint32_t index = hak_slab_index(slab, ptr);
+    is_block = hak_slab_is_block(slab, index, ptr) && hak_remote_free_push(heap, slab, index) != HAK_REMOTE_FREE_DOUBLE;
+  }
+  if (!is_block) hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, bin->stride);
+}
+
 /* Moves the `count` oldest cached blocks to their slabs. Blocks that were freed one after the other are often
  * neighbours: as long as they are of one word, no descriptor is looked at. */
 static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
@@ -84,6 +97,11 @@ static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
     void* ptr = bin->slots[i];
     if ((uintptr_t)ptr - batch.base >= batch.size_bytes) {
       give_batch(heap, bin, &batch);
+      batch = (word_batch){NULL, 0, 0, 0, 0};
+      if (HAK_UNLIKELY(hak_registry_word(ptr) != (uintptr_t)bin)) {
+        drop_stray(heap, bin, ptr);
+        continue;
+      }
       batch = start_batch(ptr);
     }
     const uint64_t offset = (uintptr_t)ptr - batch.base;
@@ -219,7 +237,6 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
 }
 
 void hak_unified_cache_flush(hak_heap* heap) {
-  hak_remote_free_flush(heap);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
@@ -227,6 +244,7 @@ void hak_unified_cache_flush(hak_heap* heap) {
     hak_warm_pool_give_run(heap, bin);
     hak_warm_pool_trim(heap, bin);
   }
+  hak_remote_free_flush(heap); /* last: the caches may have held blocks of other heaps */
 }
 
 bool hak_unified_cache_holds(const hak_bin* bin, const void* ptr) {

@@ -81,10 +81,27 @@ uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, u
   return twice;
 }
 
+/* The run's slab is not this bin's any more. */
+static void give_stray_run(const hak_bin* bin, uint64_t mask) {
+  if (hak_registry_word(bin->run_base) <= HAK_REGISTRY_LAST_TAG) {
+    /* Gone back to the pool: the program freed the blocks that were waiting in the run. */
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, bin->run_base + hak_bits_lowest(mask) * bin->stride, bin->stride);
+    return;
+  }
+  /* Adopted by another heap since a fork left this one behind: the blocks go home as remote frees. */
+  hak_slab* slab = (hak_slab*)hak_registry_owner(bin->run_base);
+  const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
+  (void)hak_remote_free_publish(slab, word, mask);
+}
+
 void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
   const uint64_t mask = bin->run_mask;
   if (mask == 0) return;
   bin->run_mask = 0;
+  if (HAK_UNLIKELY(hak_registry_word(bin->run_base) != (uintptr_t)bin)) {
+    give_stray_run(bin, mask);
+    return;
+  }
   hak_slab* slab = (hak_slab*)hak_registry_owner(bin->run_base);
   const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
   const uint64_t twice = hak_slab_give_word(slab, word, mask);
