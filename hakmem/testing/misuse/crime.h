@@ -1,0 +1,66 @@
+/* Shared by the programs here, one a crime. They are plain C and run on whatever malloc they are started with. What a
+ * program prints tells how far it came, the test reads the rest off its end:
+ *   victim 0x...      the pointer that the crime is about
+ *   went on           the crime was committed, nothing stopped it
+ *   disjoint|aliased  whether blocks allocated afterwards overlap
+ *   ended             those were freed again, and free memory was given back */
+#ifndef HAKMEM_TESTING_MISUSE_CRIME_H_
+#define HAKMEM_TESTING_MISUSE_CRIME_H_
+
+#include <malloc.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hakmem/testing/harness/expect.h"
+
+enum { CRIME_PROBES = 64 };
+
+/** Announces the pointer that the crime is about. */
+static inline void* crime_name_victim(void* ptr) {
+  char line[64];
+  snprintf(line, sizeof line, "victim 0x%llx", (unsigned long long)(uintptr_t)ptr);
+  say(line);
+  return launder(ptr);
+}
+
+/** A block to commit the crime on. */
+static inline char* crime_victim(size_t size) {
+  char* block = (char*)malloc(size);
+  EXPECT(block != NULL);
+  memset(block, 0x5a, size);
+  return (char*)crime_name_victim(block);
+}
+
+/** malloc(size), out of the compiler's sight. */
+static inline char* crime_other(size_t size) {
+  char* block = (char*)malloc(size);
+  EXPECT(block != NULL);
+  return (char*)launder(block);
+}
+
+/* Fills every block with a pattern of its own, then looks whether all of them kept theirs. */
+static inline bool crime_are_disjoint(char* const* blocks, size_t count, size_t size) {
+  for (size_t i = 0; i < count; i++) memset(blocks[i], (int)i + 1, size);
+  bool disjoint = true;
+  for (size_t i = 0; i < count && disjoint; i++) {
+    for (size_t k = 0; k < size && disjoint; k += size > 4096 ? 16 : 1) disjoint = blocks[i][k] == (char)(i + 1);
+  }
+  return disjoint;
+}
+
+/** The rest of the program's life after the crime: uses blocks of `size` bytes, the victim's class. */
+static inline int crime_finish(size_t size) {
+  say("went on");
+  const size_t count = size > 65536 ? 4 : CRIME_PROBES;
+  char* probes[CRIME_PROBES];
+  for (size_t i = 0; i < count; i++) probes[i] = crime_other(size);
+  say(crime_are_disjoint(probes, count, size) ? "disjoint" : "aliased");
+  for (size_t i = 0; i < count; i++) free(probes[i]);
+  malloc_trim(0);
+  say("ended");
+  return 0;
+}
+
+#endif /* HAKMEM_TESTING_MISUSE_CRIME_H_ */

@@ -1,0 +1,87 @@
+"""Commits every crime on HAKMEM and looks at exit status, message and the state of the heap afterwards."""
+
+import os
+import pathlib
+import unittest
+
+from hakmem.testing.harness import process
+from hakmem.testing.misuse import crimes
+
+IS_PARANOID = os.environ.get("HAKMEM_TEST_LEVEL") == "paranoid"
+PAGE = pathlib.Path("docs/misuse.md")
+
+
+def commit(crime: crimes.Crime, **env: str) -> process.Outcome:
+    return process.run(crimes.FOLDER / crime.name, env=env, preload=[process.LIBRARY])
+
+
+def expected(crime: crimes.Crime) -> str:
+    return crime.paranoid if IS_PARANOID else crime.release
+
+
+def report_of(crime: crimes.Crime, outcome: process.Outcome) -> str:
+    """The line that the crime's report must be, from the address that the program names."""
+    victim = outcome.stdout.splitlines()[0].removeprefix("victim ")
+    return f"hakmem: {crime.report.format(ptr=victim)}\n" if crime.report else ""
+
+
+class Misuse(unittest.TestCase):
+    def test_verdict_and_message(self) -> None:
+        for crime in crimes.CRIMES:
+            with self.subTest(crime.name):
+                outcome = commit(crime)
+                self.assertEqual(crimes.verdict(outcome), expected(crime), str(outcome))
+                self.assertEqual(outcome.stderr, report_of(crime, outcome), str(outcome))
+
+    def test_without_caches(self) -> None:
+        for crime in crimes.CRIMES:
+            with self.subTest(crime.name):
+                outcome = commit(crime, HAKMEM_THREAD_CACHE_BYTES="0")
+                verdict = crime.paranoid if IS_PARANOID else crime.uncached
+                self.assertEqual(crimes.verdict(outcome), verdict, str(outcome))
+                self.assertEqual(outcome.stderr, report_of(crime, outcome), str(outcome))
+
+    def test_a_warning_leaves_the_program_running(self) -> None:
+        for crime in crimes.CRIMES:
+            if not crime.report:
+                continue
+            with self.subTest(crime.name):
+                outcome = commit(crime, HAKMEM_ON_ERROR="warn")
+                self.assertEqual(outcome.status, 0, str(outcome))
+                self.assertEqual(outcome.stdout.splitlines()[-1], "ended", str(outcome))
+                self.assertIn(report_of(crime, outcome), outcome.stderr.splitlines(keepends=True), str(outcome))
+                self.check_heap(crime, outcome)
+
+    def test_ignoring_is_silent(self) -> None:
+        for crime in crimes.CRIMES:
+            if not crime.report:
+                continue
+            with self.subTest(crime.name):
+                outcome = commit(crime, HAKMEM_ON_ERROR="ignore")
+                self.assertEqual(outcome.status, 0, str(outcome))
+                self.assertEqual(outcome.stderr, "", str(outcome))
+                self.check_heap(crime, outcome)
+
+    def check_heap(self, crime: crimes.Crime, outcome: process.Outcome) -> None:
+        """A crime that is reported before any harm is done leaves the heap as it was."""
+        harmed = expected(crime).startswith(crimes.TWICE)
+        self.assertIn("aliased" if harmed else "disjoint", outcome.stdout.splitlines(), str(outcome))
+
+
+class Page(unittest.TestCase):
+    def test_the_page_tells_what_is_tested(self) -> None:
+        rows = {}
+        for line in PAGE.read_text(encoding="utf-8").splitlines():
+            if line.startswith("| `"):
+                name, *verdicts, _ = (cell.strip() for cell in line.strip("|").split("|"))
+                rows[name.strip("`")] = tuple(verdicts)
+        self.assertEqual(rows, {crime.name: (crime.release, crime.uncached, crime.paranoid) for crime in crimes.CRIMES})
+
+    def test_every_program_is_committed(self) -> None:
+        """Programs beside the table would never run."""
+        built = {path.name for path in crimes.FOLDER.iterdir() if path.suffix == "" and path.is_file()}
+        self.assertEqual(built - {"misuse_test"}, {crime.name for crime in crimes.CRIMES})
+
+
+if __name__ == "__main__":
+    unittest.main()
