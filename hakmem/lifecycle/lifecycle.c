@@ -28,16 +28,19 @@ static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
 
 /* --- fork --- */
 
-/* In lock order: docs/lock_order.md. */
+/* In lock order: docs/lock_order.md. Handlers that were registered before ours run while the locks are held, after us in
+ * prepare and before us in parent and child, and may allocate: the forking thread passes through its own locks. */
 static void before_fork(void) {
   hak_lock_take(&common_lock);
   hak_lock_take(hak_heap_parked_lock());
   hak_lock_take(hak_shared_pool_lock());
   hak_lock_take(hak_whale_cache_lock());
   hak_lock_take(hak_metadata_lock());
+  hak_lock_set_holds_all(true);
 }
 
 static void after_fork_parent(void) {
+  hak_lock_set_holds_all(false);
   hak_lock_give(hak_metadata_lock());
   hak_lock_give(hak_whale_cache_lock());
   hak_lock_give(hak_shared_pool_lock());
@@ -46,6 +49,7 @@ static void after_fork_parent(void) {
 }
 
 static void after_fork_child(void) {
+  hak_lock_set_holds_all(false);
   hak_heap_orphan_others_locked(hak_heap_current);
   hak_lock_reset(hak_metadata_lock());
   hak_lock_reset(hak_whale_cache_lock());

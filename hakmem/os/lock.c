@@ -6,6 +6,8 @@
 
 enum { HAK_LOCK_SPINS = 100 };
 
+__thread bool hak_lock_holds_all __attribute__((tls_model("initial-exec")));
+
 void hak_lock_take_slow(hak_lock* lock) {
   for (int spin = 0; spin < HAK_LOCK_SPINS; spin++) {
     if (hak_u32_load_relaxed(&lock->word) == 0 && hak_lock_try_take(lock)) return;

@@ -4,10 +4,13 @@
  *   1. 0 free, 1 held, 2 held and someone may sleep.
  *   2. Lock order: a thread takes locks only in the order of docs/lock_order.md, and makes no system call but the
  *      futex's own while it holds one, unless that page says so for the lock.
- * Threads: any; not recursive; not to be taken in a signal handler.
+ *   3. A thread that marks itself with hak_lock_set_holds_all holds every lock of the allocator already: its takes and
+ *      gives do nothing until it takes the mark off.
+ * Threads: any; not recursive but for 3; not to be taken in a signal handler.
  * Ordering: acquire on take, release on give; the two pair.
  * Cost: one compare-and-swap, one exchange.  Fails: never.
- * Fork: taken by lifecycle's prepare handler, given back in the parent, reset in the child. */
+ * Fork: taken by lifecycle's prepare handler, given back in the parent, reset in the child. In between the mark of
+ *   invariant 3 is set, since fork handlers of the application that were registered before ours may allocate. */
 #ifndef HAKMEM_OS_LOCK_H_
 #define HAKMEM_OS_LOCK_H_
 
@@ -19,11 +22,18 @@ typedef struct hak_lock {
   hak_atomic_u32 word; /* Sync: atomic acq_rel */
 } hak_lock;
 
+/** Private to the lock: invariant 3. */
+extern __thread bool hak_lock_holds_all __attribute__((tls_model("initial-exec")));
+
+/** Says whether the calling thread holds every lock of the allocator. */
+HAK_ALWAYS_INLINE void hak_lock_set_holds_all(bool holds_all) { hak_lock_holds_all = holds_all; }
+
 void hak_lock_take_slow(hak_lock* lock);
 void hak_lock_give_slow(hak_lock* lock);
 
 /** True: taken. False: somebody holds it. */
 HAK_ALWAYS_INLINE bool hak_lock_try_take(hak_lock* lock) {
+  if (HAK_UNLIKELY(hak_lock_holds_all)) return true;
   uint32_t expected = 0;
   return hak_u32_cas_acq_rel(&lock->word, &expected, 1);
 }
@@ -33,6 +43,7 @@ HAK_ALWAYS_INLINE void hak_lock_take(hak_lock* lock) {
 }
 
 HAK_ALWAYS_INLINE void hak_lock_give(hak_lock* lock) {
+  if (HAK_UNLIKELY(hak_lock_holds_all)) return;
   if (HAK_UNLIKELY(hak_u32_exchange_seq(&lock->word, 0) == 2)) hak_lock_give_slow(lock);
 }
 
