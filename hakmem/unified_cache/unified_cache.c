@@ -135,7 +135,10 @@ static void tick(hak_heap* heap) {
   heap->epoch_ms = now_ms;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
-    if (bin->stride != 0) review_bin(heap, bin);
+    if (bin->stride == 0) continue;
+    review_bin(heap, bin);
+    /* A bin that the thread no longer mallocs from has no miss that would merge what others have freed. */
+    hak_warm_pool_merge(heap, bin);
   }
   hak_remote_free_flush(heap);
 }

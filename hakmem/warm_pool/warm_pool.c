@@ -10,8 +10,7 @@
 
 static bool has_free_blocks(const hak_slab* slab) { return slab != NULL && hak_slab_free_count(slab) != 0; }
 
-/* Merges the posted slabs. Of those that became empty the bin keeps one if it has nothing else to go on with. */
-static void merge_posted(hak_heap* heap, hak_bin* bin) {
+void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin) {
   if (!hak_remote_free_is_posted(hak_heap_mailbox(heap, bin->size_class))) return;
   hak_slab* empty = hak_remote_free_drain(heap, bin, bin->size_class);
   while (empty != NULL) {
@@ -29,7 +28,7 @@ static void merge_posted(hak_heap* heap, hak_bin* bin) {
 /* A slab of the bin with free blocks, as bin->current. */
 static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
   if (has_free_blocks(bin->current)) return bin->current;
-  merge_posted(heap, bin);
+  hak_warm_pool_merge(heap, bin);
   if (has_free_blocks(bin->current)) return bin->current;
   hak_slab* slab = bin->partial;
   if (slab != NULL) {
@@ -115,7 +114,7 @@ void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
 }
 
 void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin) {
-  merge_posted(heap, bin);
+  hak_warm_pool_merge(heap, bin);
   hak_slab* slab = bin->current;
   if (slab != NULL) {
     bin->current = NULL;

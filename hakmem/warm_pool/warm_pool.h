@@ -28,6 +28,10 @@ uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, u
 /** Gives the rest of the bin's run back to its slab. */
 void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin);
 
+/** Merges what remote threads freed. Of the slabs that become empty the bin keeps one if it has nothing else to go on
+ *  with; the others are released. */
+void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin);
+
 /** Merges what remote threads freed, and releases every empty slab, the current one included. */
 void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin);
 
