@@ -276,8 +276,8 @@ void hak_shared_pool_drain_parked(uint32_t count) {
 
 /* --- purge --- */
 
-/* Purges the dirty free units of one SuperSlab, which are held meanwhile. */
-static uint64_t purge_superslab(hak_superslab* superslab) {
+/* Purges the dirty free units of one SuperSlab, which are held meanwhile. *refused: the kernel left some as they are. */
+static uint64_t purge_superslab(hak_superslab* superslab, bool* refused) {
   const uint32_t dirty = hak_u32_load_relaxed(&superslab->dirty_units);
   uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
   while ((free_units & dirty) != 0 && !hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~dirty)) {
@@ -293,7 +293,10 @@ static uint64_t purge_superslab(hak_superslab* superslab) {
     const uint32_t mask = unit_mask(first, units);
     rest &= ~mask;
     const size_t run_bytes = (size_t)units * HAK_UNIT_BYTES;
-    if (!hak_os_purge(superslab->base + (size_t)first * HAK_UNIT_BYTES, run_bytes)) continue;
+    if (!hak_os_purge(superslab->base + (size_t)first * HAK_UNIT_BYTES, run_bytes)) {
+      *refused = true;
+      continue;
+    }
     hak_u32_fetch_and_seq(&superslab->dirty_units, ~mask);
     bytes += run_bytes;
   }
@@ -308,7 +311,12 @@ static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
     if (decay_ms != 0 && now_ms < hak_u64_load_relaxed(&superslab->freed_ms) + decay_ms) {
       hak_tiers_mark_dirty(id);
     } else {
-      bytes += purge_superslab(superslab);
+      bool refused = false;
+      bytes += purge_superslab(superslab, &refused);
+      if (!refused) continue;
+      /* Locked pages, or no madvise at all: another try a decay time from now. */
+      hak_u64_store_relaxed(&superslab->freed_ms, now_ms);
+      hak_tiers_mark_dirty(id);
     }
   }
   return bytes;
