@@ -86,4 +86,19 @@ TEST(Lock, SleepersWakeOneAfterTheOtherAndKeepErrno) {
   EXPECT_EQ(WordOf(lock), 0u);
 }
 
+TEST(Lock, WhoHoldsAllPassesThrough) {
+  hak_lock lock = {};
+  hak_lock_take(&lock);
+  hak_lock_set_holds_all(true);
+  EXPECT_TRUE(hak_lock_try_take(&lock));
+  hak_lock_take(&lock);
+  hak_lock_give(&lock);
+  hak_lock_give(&lock);
+  EXPECT_EQ(WordOf(lock), 1u) << "a give inside gave the outer take back";
+  std::thread([&] { EXPECT_FALSE(hak_lock_try_take(&lock)) << "another thread passed through"; }).join();
+  hak_lock_set_holds_all(false);
+  hak_lock_give(&lock);
+  EXPECT_EQ(WordOf(lock), 0u);
+}
+
 }  // namespace

@@ -1,0 +1,62 @@
+// Memory that was once kept for good though nobody used it.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "hakmem/os/os_fake.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/size_class/size_class.h"
+#include <hakmem/hakmem.h>
+
+namespace {
+
+uint64_t TakenBlocks(size_t size_bytes) {
+  uint64_t slabs[HAK_SIZE_CLASS_COUNT] = {};
+  uint64_t taken[HAK_SIZE_CLASS_COUNT] = {};
+  hak_shared_pool_count_classes(slabs, taken);
+  return taken[hak_size_class_of(size_bytes)];
+}
+
+class GiveBack : public testing::Test {
+ protected:
+  void SetUp() override {
+    hak_os_fake_reset();
+    hak_os_fake_set_clock_ms(1000000);
+  }
+  void TearDown() override { hak_os_fake_reset(); }
+};
+
+// The owner of the class goes on with other sizes only: no miss of its own merges what the other thread has freed.
+TEST_F(GiveBack, RemoteFreesOfAClassThatIsNoLongerAllocated) {
+  constexpr size_t kCount = 5000;
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < kCount; i++) blocks.push_back(hak_malloc(100));
+  ASSERT_GE(TakenBlocks(100), kCount);
+  std::thread([&] {
+    for (void* block : blocks) hak_free(block);
+  }).join();
+  EXPECT_GE(TakenBlocks(100), kCount); /* posted, not merged */
+  hak_os_fake_advance_clock_ms(2000);
+  std::vector<void*> others;
+  for (int i = 0; i < 200; i++) others.push_back(hak_malloc(20000));
+  EXPECT_LT(TakenBlocks(100), 100u);
+  for (void* block : others) hak_free(block);
+}
+
+// A refusal is not for ever: locked pages may be unlocked.
+TEST_F(GiveBack, UnitsWhosePurgeWasRefused) {
+  void* keeps_superslab = hak_malloc(300 * 1024);
+  void* span = hak_malloc(600 * 1024);
+  hak_trim();
+  hak_free(span);
+  hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EINVAL);
+  EXPECT_EQ(hak_trim(), 0u);
+  EXPECT_GT(hak_os_fake_failures(HAK_OS_FAKE_MADVISE), 0u);
+  hak_os_fake_fail_never(HAK_OS_FAKE_MADVISE);
+  EXPECT_GE(hak_trim(), 600u * 1024);
+  hak_free(keeps_superslab);
+}
+
+}  // namespace
