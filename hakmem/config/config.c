@@ -29,14 +29,14 @@ static const option_row rows[HAK_OPTION_COUNT] = {
     [HAK_OPTION_VERBOSE] = {"VERBOSE", 0, 0, 1, NULL},
 };
 
-/* Sync: atomic relaxed. A value holds `set` ? value : the row's initial; so that a process whose first malloc comes
- * before any load sees the defaults. */
+/* Sync: atomic; a value is stored before its mark (release, acquire). Without a mark the row's initial value holds, so
+ * that a process whose first malloc comes before any load sees the defaults. */
 static hak_atomic_u64 values[HAK_OPTION_COUNT];
 static hak_atomic_u32 value_is_set[HAK_OPTION_COUNT];
 static hak_atomic_u32 loaded;
 
 uint64_t hak_config_get(hak_option option) {
-  if (!hak_u32_load_relaxed(&value_is_set[option])) return rows[option].initial;
+  if (!hak_u32_load_acquire(&value_is_set[option])) return rows[option].initial;
   return hak_u64_load_relaxed(&values[option]);
 }
 
@@ -44,7 +44,7 @@ const char* hak_config_name(hak_option option) { return rows[option].name; }
 
 static void set_value(hak_option option, uint64_t value) {
   hak_u64_store_relaxed(&values[option], value);
-  hak_u32_store_relaxed(&value_is_set[option], 1);
+  hak_u32_store_release(&value_is_set[option], 1); /* pairs with hak_config_get */
   if (option == HAK_OPTION_ON_ERROR) hak_set_error_action((hak_error_action)value);
 }
 

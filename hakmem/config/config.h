@@ -2,7 +2,7 @@
  * Owns: the table of options and their values.
  * Invariants:
  *   1. After hak_config_load every value lies in its range; a bad value is named once on stderr and the default kept.
- * Threads: values are written by hak_config_load and read by any thread afterwards, relaxed.
+ * Threads: values are written by hak_config_load and read by any thread, meanwhile or afterwards.
  * Cost: a load.  Fails: never.  Fork: inherited. */
 #ifndef HAKMEM_CONFIG_CONFIG_H_
 #define HAKMEM_CONFIG_CONFIG_H_

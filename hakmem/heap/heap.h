@@ -12,8 +12,8 @@
  * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
  * Ordering: park and adopt synchronise through the parked-heap lock. The slot store and the top store of a push are
  *   kept in program order for the sake of a fork between them.
- * Cost: a heap is 30 KiB of address space, of which the pages of the bins in use are touched.
- * Fails: hak_heap_new returns NULL when the kernel has no memory.
+ * Cost: a heap is 28 KiB of address space, of which the pages of the bins in use are touched.
+ * Fails: hak_heap_acquire returns NULL when the kernel has no memory.
  * Fork: lifecycle takes the lock around fork and parks the vanished threads' heaps in the child. */
 #ifndef HAKMEM_HEAP_HEAP_H_
 #define HAKMEM_HEAP_HEAP_H_

@@ -1,7 +1,7 @@
 /* Purpose: gives memory back in time: the clock that slow paths wind.
  * Owns: when the next purge is due.
  * Invariants:
- *   1. At most one thread purges at a time on account of the clock; nobody waits for it.
+ *   1. One thread purges each time that the clock says so; nobody waits for it.
  * Threads: any.
  * Ordering: a compare-and-swap elects who purges; it orders nothing else.
  * Cost: a tick that is not due reads a coarse clock (no system call) and compares.

@@ -13,8 +13,9 @@
  *   on (mailbox, pending) covers slabs that change owner: docs/memory_order.md.
  * Cost: a push that joins an entry is about 25 instructions and no atomic; one locked instruction per published word
  *   of up to 64 blocks, two more for the first on a slab that is not pending.
- * Fails: never.  Fork: inherited; a slab whose publisher vanished between bits and push keeps these bits unseen until
- *   the next remote free to it. */
+ * Fails: never.  Fork: inherited; a slab whose publisher vanished between bits and pending keeps these bits unseen until
+ *   the next remote free to it. One whose publisher vanished between pending and push stays pending: in the child no
+ *   remote free to it is merged any more, a loss of one slab at most for each thread that vanished. */
 #ifndef HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
 #define HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
 

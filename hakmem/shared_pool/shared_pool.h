@@ -13,7 +13,8 @@
  * Lock: the pool lock guards the empty cache and the free descriptors; held over a few stores, never over a system call.
  * Cost: acquire and release of a slab about 100 ns, with one compare-and-swap and one store a unit.
  * Fails: NULL when every stage came up empty and the kernel has no memory.
- * Fork: lifecycle takes the pool lock around fork. Units held by a vanished thread's half-done acquire stay lost.
+ * Fork: lifecycle takes the pool lock around fork. Units held by a vanished thread's half-done acquire, release
+ *   or purge stay lost.
  *
  * Stages of an acquire, in turn:
  *   orphan's partial slab -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping

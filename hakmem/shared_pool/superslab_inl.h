@@ -27,7 +27,7 @@ typedef struct hak_superslab {
   hak_atomic_u32 free_units;   /* bit: unit free. Sync: atomic acq_rel */
   hak_atomic_u32 dirty_units;  /* bit: unit may not read as zero. Sync: atomic; a unit's bit by who holds the unit */
   hak_atomic_u32 heads;        /* bit: a live slab or span starts here. Sync: atomic relaxed, for reports */
-  hak_atomic_u32 in_use;       /* 1: has memory. Sync: pool lock writes, reports read */
+  hak_atomic_u32 in_use;       /* 1: has memory. Sync: who holds all units writes, reports read */
   hak_atomic_u64 freed_ms;     /* when a unit was last freed */
   struct hak_superslab* newer; /* in the empty cache, or the free list. Sync: pool lock */
   struct hak_superslab* older;

@@ -4,7 +4,8 @@
  *   1. Classes are sorted by block size; every block size is a multiple of 16 bytes.
  *   2. Up to 128 B a class every 16 B; up to 32 KiB four a doubling (at most 25 % above the request, 12.5 % on
  *      average); above, one a unit of 64 KiB, one block a slab, so that the untouched tail costs no memory.
- *   3. For every offset of a block in its slab, (offset * reciprocal) >> 32 is the index of the block.
+ *   3. For every offset in a slab's blocks, (offset * reciprocal) >> 32 is the index of the block; but for the last five
+ *      bytes of a 192 KiB block, which give an index past the end: no block either way.
  *   4. A slab's blocks lie at multiples of the block size from a 64 KiB boundary.
  * Threads: any.  Cost: hak_size_class_of is about six instructions.  Fails: never.  Fork: nothing to do. */
 #ifndef HAKMEM_SIZE_CLASS_SIZE_CLASS_H_

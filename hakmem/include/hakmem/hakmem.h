@@ -28,8 +28,8 @@ extern "C" {
  *  ENOMEM when there is no memory or `size` exceeds PTRDIFF_MAX. As malloc(3), C17 7.22.3.4. */
 HAK_API_MALLOC void* hak_malloc(size_t size);
 
-/** A block for `count` elements of `size` bytes, all zero. NULL and ENOMEM also when the product overflows. Memory that
- *  is known to be zero is not cleared again. As calloc(3), C17 7.22.3.2. */
+/** A block for `count` elements of `size` bytes, all zero. NULL and ENOMEM also when the product overflows. Memory
+ *  of blocks above 1 KiB that is known to be zero is not cleared again. As calloc(3), C17 7.22.3.2. */
 HAK_API_MALLOC void* hak_calloc(size_t count, size_t size);
 
 /** Makes the block `ptr` `size` bytes long, where it lies or elsewhere, and returns where it is now; contents are kept
@@ -48,7 +48,7 @@ HAK_API void* hak_rezalloc(void* ptr, size_t old_size, size_t size) __attribute_
  *  it is detected, and the process aborts (HAKMEM_ON_ERROR). As free(3), POSIX.1-2024. */
 HAK_API void hak_free(void* ptr);
 
-/** As hak_free for a block that was asked for with `size`; a size that the block cannot have is reported. C23. */
+/** As hak_free for a block that was asked for with `size`; a size larger than the block is reported. C23. */
 HAK_API void hak_free_sized(void* ptr, size_t size);
 
 /** As hak_free for a block of hak_aligned_alloc(alignment, size). C23. */
