@@ -81,9 +81,11 @@ static hak_slab* acquire_units(uint32_t units) {
     return slab;
   }
   hak_superslab* superslab = hak_empty_cache_pop();
-  hak_u64_fetch_add_relaxed(superslab != NULL ? &from_empty : &from_new, 1);
+  hak_atomic_u64* stage = superslab != NULL ? &from_empty : &from_new;
   if (superslab == NULL) superslab = hak_superslab_map();
-  return superslab == NULL ? NULL : open_superslab(superslab, units);
+  if (superslab == NULL) return NULL;
+  hak_u64_fetch_add_relaxed(stage, 1);
+  return open_superslab(superslab, units);
 }
 
 /* True when every unit of the slab reads as zero. */
@@ -301,6 +303,8 @@ static uint64_t purge_superslab(hak_superslab* superslab, bool* refused) {
     bytes += run_bytes;
   }
   free_units_of(superslab, held);
+  /* What was refused is tried again by the next purge. */
+  if (bytes != (uint64_t)hak_bits_count(held) * HAK_UNIT_BYTES) hak_tiers_mark_dirty(superslab->id);
   return bytes;
 }
 
