@@ -1,0 +1,389 @@
+// Slabs, spans and the stages they come from.
+#include "hakmem/shared_pool/shared_pool.h"
+
+#include <errno.h>
+
+#include <random>
+#include <set>
+#include <vector>
+
+#include "hakmem/remote_free/remote_free.h"
+#include "hakmem/shared_pool/pool_fixture.h"
+
+#include "gtest/gtest.h"
+
+namespace {
+
+using SharedPool = PoolFixture;
+using SharedPoolDeathTest = PoolFixture;
+
+const uint32_t kOneUnitClass = hak_size_class_of(1024);
+
+std::vector<const char*> UnitsOf(const hak_slab* slab) {
+  std::vector<const char*> out;
+  for (uint32_t i = 0; i < slab->units; i++) out.push_back(slab->base + i * kUnit);
+  return out;
+}
+
+void ExpectWords(const hak_slab* slab, uint64_t word) {
+  for (const char* unit : UnitsOf(slab)) {
+    ASSERT_EQ(hak_registry_word(unit), word);
+    ASSERT_EQ(hak_registry_word(unit + kUnit - 1), word);
+    ASSERT_TRUE(word == 0 || hak_registry_owner(unit) == slab);
+  }
+}
+
+TEST_F(SharedPool, SlabsOfEveryClassAreTheirBins) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_slab* slab = Acquire(c);
+    ASSERT_NE(slab, nullptr);
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(slab->base) % kUnit, 0u);
+    ASSERT_EQ(slab->size_class, c);
+    ASSERT_TRUE(hak_slab_is_empty(slab));
+    ASSERT_FALSE(slab->listed);
+    ASSERT_EQ(slab->bin, hak_heap_bin(heap_, c));
+    ASSERT_EQ(hak_ptr_load_relaxed(&slab->mailbox), hak_heap_mailbox(heap_, c));
+    ExpectWords(slab, reinterpret_cast<uint64_t>(slab->bin));
+    ASSERT_EQ(Figures().live_slabs, 1u);
+    ASSERT_EQ(Figures().slab_bytes, slab->units * kUnit);
+    ASSERT_EQ(Figures().live_bytes, 0u);
+    Release(slab);
+    ASSERT_EQ(hak_ptr_load_relaxed(&slab->mailbox), nullptr) << "invariant 5";
+    ExpectWords(slab, 0); /* invariant 4 */
+  }
+  EXPECT_EQ(hak_u64_load_relaxed(&heap_->counters.slabs_acquired),
+            hak_u64_load_relaxed(&heap_->counters.slabs_released));
+}
+
+TEST_F(SharedPool, SpansOfEveryLength) {
+  for (uint32_t units = 1; units < HAK_SUPERSLAB_UNITS; units++) {
+    bool zeroed = false;
+    hak_slab* span = hak_shared_pool_acquire_span(units, &zeroed);
+    ASSERT_NE(span, nullptr);
+    ASSERT_EQ(span->units, units);
+    ExpectWords(span, HAK_REGISTRY_SPAN);
+    ASSERT_EQ(Figures().live_spans, 1u);
+    ASSERT_EQ(Figures().live_bytes, units * kUnit);
+    ASSERT_EQ(Figures().free_units, HAK_SUPERSLAB_UNITS - units);
+    hak_shared_pool_release_span(span);
+    ExpectWords(span, 0);
+  }
+}
+
+TEST_F(SharedPool, Invariant1EveryUnitHasOneHolder) {
+  std::mt19937 random(3);
+  std::set<const char*> held;
+  std::vector<hak_slab*> slabs;
+  for (int i = 0; i < 400; i++) {
+    if (!slabs.empty() && random() % 3 == 0) {
+      std::swap(slabs[random() % slabs.size()], slabs.back());
+      hak_slab* slab = slabs.back();
+      slabs.pop_back();
+      for (const char* unit : UnitsOf(slab)) ASSERT_EQ(held.erase(unit), 1u);
+      slab->size_class == HAK_SLAB_SPAN ? hak_shared_pool_release_span(slab) : Release(slab);
+    } else {
+      hak_slab* slab = random() % 2 == 0 ? AcquireSpan(1 + random() % 12) : Acquire(random() % HAK_SIZE_CLASS_COUNT);
+      ASSERT_NE(slab, nullptr);
+      for (const char* unit : UnitsOf(slab)) ASSERT_TRUE(held.insert(unit).second);
+      slabs.push_back(slab);
+    }
+    const hak_shared_pool_figures now = Figures();
+    ASSERT_EQ(now.slab_bytes, held.size() * kUnit);
+    ASSERT_EQ(now.free_units + held.size() + 32 * now.empty_superslabs, 32 * now.superslabs);
+    ASSERT_EQ(now.live_slabs + now.live_spans, slabs.size());
+  }
+  for (hak_slab* slab : slabs) slab->size_class == HAK_SLAB_SPAN ? hak_shared_pool_release_span(slab) : Release(slab);
+}
+
+// --- stages ---
+
+TEST_F(SharedPool, StagesInTurnNewUnitsEmpty) {
+  const hak_shared_pool_figures start = Figures();
+  hak_slab* first = Acquire(kOneUnitClass);
+  EXPECT_EQ(Figures().from_new, start.from_new + 1);
+  hak_slab* second = Acquire(kOneUnitClass);
+  EXPECT_EQ(Figures().from_units, start.from_units + 1);
+  EXPECT_EQ(second->superslab, first->superslab);
+  Release(first);
+  Release(second);
+  EXPECT_EQ(Figures().empty_superslabs, 1u);
+  EXPECT_EQ(Figures().free_units, 0u) << "invariant 6: nobody can claim there";
+  first = Acquire(kOneUnitClass);
+  EXPECT_EQ(Figures().from_empty, start.from_empty + 1);
+  EXPECT_EQ(Figures().empty_superslabs, 0u);
+  EXPECT_EQ(Figures().superslabs, 1u);
+  EXPECT_EQ(Figures().from_new, start.from_new + 1);
+  EXPECT_EQ(Figures().from_orphan, start.from_orphan);
+  Release(first);
+}
+
+// Heap with a slab of kOneUnitClass that has given out its blocks but for one.
+hak_slab* UseAsPartial(hak_heap* heap) {
+  hak_slab* slab = hak_shared_pool_acquire(heap, kOneUnitClass);
+  hak_bin* bin = hak_heap_bin(heap, kOneUnitClass);
+  bin->size_class = static_cast<uint8_t>(kOneUnitClass);
+  bin->stride = slab->block_bytes;
+  hak_slab_take_run(slab);
+  hak_slab_give(slab, 5);
+  hak_slab_list_push(&bin->partial, slab);
+  return slab;
+}
+
+void GiveAllButOne(hak_slab* slab) { hak_slab_give_word(slab, 0, ~0x20ull); }
+
+TEST_F(SharedPool, AnOrphansPartialSlabComesFirst) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* partial = UseAsPartial(orphan);
+  hak_slab* whole = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_heap_park(orphan);
+  const hak_shared_pool_figures start = Figures();
+  hak_slab* slab = Acquire(kOneUnitClass);
+  EXPECT_EQ(slab, partial);
+  EXPECT_EQ(hak_slab_free_count(slab), 1u);
+  EXPECT_FALSE(slab->listed);
+  EXPECT_EQ(hak_heap_bin(orphan, kOneUnitClass)->partial, nullptr);
+  EXPECT_EQ(slab->bin, hak_heap_bin(heap_, kOneUnitClass));
+  EXPECT_EQ(hak_ptr_load_relaxed(&slab->mailbox), hak_heap_mailbox(heap_, kOneUnitClass));
+  ExpectWords(slab, reinterpret_cast<uint64_t>(slab->bin));
+  EXPECT_EQ(Figures().from_orphan, start.from_orphan + 1);
+  EXPECT_EQ(Figures().from_units, start.from_units);
+  EXPECT_EQ(Figures().live_slabs, start.live_slabs);
+  /* The orphan has no more: unused units it is. */
+  hak_slab* another = Acquire(kOneUnitClass);
+  EXPECT_EQ(Figures().from_orphan, start.from_orphan + 1);
+  EXPECT_EQ(Figures().from_units, start.from_units + 1);
+  GiveAllButOne(slab);
+  for (hak_slab* each : {slab, another}) Release(each);
+  ASSERT_EQ(hak_heap_acquire(kHeapLimit), orphan);
+  hak_shared_pool_release(orphan, whole);
+  hak_heap_park(orphan);
+}
+
+TEST_F(SharedPool, AnOrphansCurrentSlabIsTakenToo) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* slab = UseAsPartial(orphan);
+  hak_bin* bin = hak_heap_bin(orphan, kOneUnitClass);
+  hak_slab_list_remove(&bin->partial, slab);
+  bin->current = slab;
+  hak_heap_park(orphan);
+  EXPECT_EQ(Acquire(kOneUnitClass), slab);
+  EXPECT_EQ(bin->current, nullptr);
+  GiveAllButOne(slab);
+  Release(slab);
+}
+
+TEST_F(SharedPool, WhatIsPostedToAnOrphanIsMergedOnTheWay) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* slab = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_heap_bin(orphan, kOneUnitClass)->stride = slab->block_bytes;
+  hak_slab_take_run(slab);
+  hak_heap_park(orphan);
+  EXPECT_EQ(hak_remote_free_publish(slab, 0, 0xff), HAK_REMOTE_FREE_TO_PARKED);
+  EXPECT_EQ(Acquire(kOneUnitClass), slab);
+  EXPECT_EQ(hak_slab_free_count(slab), 8u);
+  hak_slab_give_word(slab, 0, ~0xffull);
+  Release(slab);
+}
+
+TEST_F(SharedPool, AnOrphanUnderSomebodyElsesHandsIsPassedBy) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* partial = UseAsPartial(orphan);
+  hak_heap_park(orphan);
+  hak_lock_take(hak_heap_parked_lock());
+  hak_slab* slab = Acquire(kOneUnitClass);
+  hak_shared_pool_drain_parked(100); /* nor does this wait */
+  hak_lock_give(hak_heap_parked_lock());
+  EXPECT_NE(slab, partial);
+  Release(slab);
+  EXPECT_EQ(Acquire(kOneUnitClass), partial);
+  GiveAllButOne(partial);
+  Release(partial);
+}
+
+TEST_F(SharedPool, OrphansOfOtherClassesAreLeftAlone) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* partial = UseAsPartial(orphan);
+  hak_heap_park(orphan);
+  hak_slab* slab = Acquire(kOneUnitClass + 1);
+  EXPECT_NE(slab, partial);
+  Release(slab);
+  partial = Acquire(kOneUnitClass);
+  GiveAllButOne(partial);
+  Release(partial);
+}
+
+TEST_F(SharedPool, TiersHotBeforeDraining) {
+  hak_slab* anchors[] = {AcquireSpan(31), AcquireSpan(20), AcquireSpan(16)}; /* 1, 12 and 16 units free */
+  ASSERT_EQ(Figures().superslabs, 3u);
+  std::vector<hak_slab*> slabs;
+  for (int i = 0; i < 13; i++) {
+    slabs.push_back(Acquire(kOneUnitClass));
+    EXPECT_NE(slabs.back()->superslab, anchors[2]->superslab) << i;
+  }
+  slabs.push_back(Acquire(kOneUnitClass));
+  EXPECT_EQ(slabs.back()->superslab, anchors[2]->superslab);
+  EXPECT_EQ(Figures().superslabs, 3u);
+  /* One draining SuperSlab left with 16 of 32 free: a longer run than any has needs a new mapping. */
+  for (hak_slab* slab : slabs) Release(slab);
+  hak_slab* longer = AcquireSpan(17);
+  EXPECT_EQ(Figures().superslabs, 4u);
+  for (hak_slab* span : anchors) hak_shared_pool_release_span(span);
+  hak_shared_pool_release_span(longer);
+}
+
+TEST_F(SharedPool, FragmentedUnitsDoNotServeALongerRun) {
+  std::vector<hak_slab*> slabs;
+  for (int i = 0; i < HAK_SUPERSLAB_UNITS; i++) slabs.push_back(Acquire(kOneUnitClass));
+  for (size_t i = 0; i < slabs.size(); i += 2) Release(slabs[i]); /* every second unit */
+  EXPECT_EQ(Figures().free_units, 16u);
+  hak_slab* span = AcquireSpan(2);
+  EXPECT_NE(span->superslab, slabs[1]->superslab);
+  hak_slab* fits = AcquireSpan(1);
+  EXPECT_EQ(fits->superslab, slabs[1]->superslab);
+  for (size_t i = 1; i < slabs.size(); i += 2) Release(slabs[i]);
+  hak_shared_pool_release_span(span);
+  hak_shared_pool_release_span(fits);
+}
+
+// --- resizing spans ---
+
+TEST_F(SharedPool, ASpanGrowsAndShrinksWhereItLies) {
+  hak_slab* span = AcquireSpan(4);
+  char* base = span->base;
+  Fill(base, 4 * kUnit);
+  ASSERT_TRUE(hak_shared_pool_resize_span(span, 31));
+  EXPECT_EQ(span->base, base);
+  EXPECT_EQ(span->units, 31);
+  EXPECT_EQ(span->block_bytes, 31 * kUnit);
+  ExpectWords(span, HAK_REGISTRY_SPAN);
+  EXPECT_EQ(Figures().free_units, 1u);
+  EXPECT_TRUE(ReadsAsZero(base + 4 * kUnit, 27 * kUnit));
+  ASSERT_TRUE(hak_shared_pool_resize_span(span, 2));
+  EXPECT_EQ(span->units, 2);
+  ExpectWords(span, HAK_REGISTRY_SPAN);
+  EXPECT_EQ(hak_registry_word(base + 2 * kUnit), 0u);
+  EXPECT_EQ(hak_registry_word(base + 30 * kUnit), 0u);
+  EXPECT_EQ(Figures().free_units, 30u);
+  EXPECT_EQ(Figures().live_bytes, 2 * kUnit);
+  EXPECT_TRUE(std::all_of(base, base + 2 * kUnit, [](char c) { return c == 0x5a; }));
+  EXPECT_TRUE(hak_shared_pool_resize_span(span, 2));
+  EXPECT_EQ(Figures().free_units, 30u);
+  hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, ASpanDoesNotGrowOverItsNeighbour) {
+  hak_slab* span = AcquireSpan(4);
+  hak_slab* neighbour = AcquireSpan(4);
+  ASSERT_EQ(neighbour->base, span->base + 4 * kUnit);
+  EXPECT_FALSE(hak_shared_pool_resize_span(span, 5));
+  EXPECT_EQ(span->units, 4);
+  ExpectWords(neighbour, HAK_REGISTRY_SPAN);
+  EXPECT_EQ(Figures().free_units, 24u);
+  hak_shared_pool_release_span(neighbour);
+  neighbour = AcquireSpan(1);
+  ASSERT_EQ(neighbour->base, span->base + 4 * kUnit);
+  EXPECT_FALSE(hak_shared_pool_resize_span(span, 8)) << "free but for the first";
+  EXPECT_EQ(Figures().free_units, 27u);
+  hak_shared_pool_release_span(neighbour);
+  EXPECT_TRUE(hak_shared_pool_resize_span(span, 8));
+  hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, ASpanEndsWithItsSuperSlab) {
+  hak_slab* front = AcquireSpan(20);
+  hak_slab* span = AcquireSpan(4);
+  ASSERT_EQ(span->first_unit, 20);
+  EXPECT_FALSE(hak_shared_pool_resize_span(span, 13));
+  EXPECT_TRUE(hak_shared_pool_resize_span(span, 12));
+  EXPECT_EQ(Figures().free_units, 0u);
+  EXPECT_FALSE(hak_shared_pool_resize_span(span, 31));
+  hak_shared_pool_release_span(front);
+  EXPECT_FALSE(hak_shared_pool_resize_span(span, 31)) << "only what follows counts";
+  hak_shared_pool_release_span(span);
+}
+
+// --- parked heaps ---
+
+TEST_F(SharedPool, DrainReleasesWhatIsEmptyInParkedHeaps) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* full = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_slab* current = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_slab* partial = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_bin* bin = hak_heap_bin(orphan, kOneUnitClass);
+  bin->stride = full->block_bytes;
+  bin->current = current;
+  for (hak_slab* slab : {full, current, partial}) hak_slab_take_run(slab);
+  hak_heap_park(orphan);
+  hak_remote_free_publish(full, 0, ~0ull);
+  hak_remote_free_publish(current, 0, ~0ull);
+  hak_remote_free_publish(partial, 0, 1);
+  hak_shared_pool_drain_parked(1);
+  EXPECT_EQ(Figures().live_slabs, 1u);
+  EXPECT_EQ(bin->current, nullptr);
+  EXPECT_EQ(bin->partial, partial);
+  EXPECT_EQ(hak_slab_free_count(partial), 1u);
+  hak_remote_free_publish(partial, 0, ~1ull);
+  hak_shared_pool_drain_parked(1);
+  EXPECT_EQ(Figures().live_slabs, 0u);
+  EXPECT_EQ(bin->partial, nullptr);
+}
+
+TEST_F(SharedPool, DrainGoesRoundTheParkedHeaps) {
+  std::vector<hak_heap*> heaps;
+  for (int i = 0; i < 3; i++) heaps.push_back(hak_heap_acquire(kHeapLimit));
+  for (hak_heap* heap : heaps) {
+    hak_slab* slab = hak_shared_pool_acquire(heap, kOneUnitClass);
+    hak_heap_bin(heap, kOneUnitClass)->stride = slab->block_bytes;
+    hak_slab_take_run(slab);
+    hak_remote_free_publish(slab, 0, ~0ull);
+  }
+  for (hak_heap* heap : heaps) hak_heap_park(heap); /* all slabs acquired: an acquire looks at parked heaps */
+  const uint32_t parked = hak_heap_parked_count();
+  ASSERT_GE(parked, 3u);
+  hak_shared_pool_drain_parked(0);
+  EXPECT_EQ(Figures().live_slabs, 3u);
+  for (uint32_t i = 0; i < parked + 1; i++) hak_shared_pool_drain_parked(1); /* once more: it may begin amid the list */
+  for (uint32_t i = 0; i < parked; i++) hak_shared_pool_drain_parked(1);
+  EXPECT_EQ(Figures().live_slabs, 0u);
+}
+
+// --- figures ---
+
+TEST_F(SharedPool, CountsClassesAndTakenBlocks) {
+  uint64_t slabs[HAK_SIZE_CLASS_COUNT] = {};
+  uint64_t taken[HAK_SIZE_CLASS_COUNT] = {};
+  slabs[3] = 100; /* added to */
+  hak_slab* first = Acquire(3);
+  hak_slab* second = Acquire(3);
+  hak_slab* third = Acquire(HAK_SIZE_CLASS_COUNT - 1);
+  hak_slab* span = AcquireSpan(5);
+  hak_slab_take_run(first);
+  hak_shared_pool_count_classes(slabs, taken);
+  EXPECT_EQ(slabs[3], 102u);
+  EXPECT_EQ(taken[3], 64u);
+  EXPECT_EQ(slabs[HAK_SIZE_CLASS_COUNT - 1], 1u);
+  EXPECT_EQ(taken[HAK_SIZE_CLASS_COUNT - 1], 0u);
+  EXPECT_EQ(Figures().live_bytes, 64 * 64 + 5 * kUnit);
+  hak_slab_give_word(first, 0, ~0ull);
+  for (hak_slab* slab : {first, second, third}) Release(slab);
+  hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPoolDeathTest, ASlabIsReleasedWholeAndOnce) {
+  if (HAK_CONFIG_LEVEL < 1) GTEST_SKIP() << "asserted in debug builds only";
+  hak_slab* slab = Acquire(kOneUnitClass);
+  hak_slab_take_run(slab);
+  EXPECT_DEATH(Release(slab), "broken invariant");
+  hak_slab_give_word(slab, 0, ~0ull);
+  Release(slab);
+}
+
+TEST_F(SharedPoolDeathTest, FreeingUnitsTwiceIsABrokenInvariant) {
+  hak_slab* anchor = Acquire(kOneUnitClass);
+  hak_slab* span = AcquireSpan(2);
+  hak_shared_pool_release_span(span);
+  EXPECT_DEATH(hak_shared_pool_release_span(span), "broken invariant");
+  Release(anchor);
+}
+
+}  // namespace
