@@ -7,6 +7,8 @@
 #include "hakmem/os/lock.h"
 #include "hakmem/slab/slab.h"
 
+HAK_BEGIN_DECLS
+
 enum {
   HAK_SUPERSLAB_IDS_PER_CHUNK = 512,
   HAK_SUPERSLAB_CHUNKS = 1024,
@@ -69,5 +71,7 @@ hak_superslab* hak_empty_cache_pop(void);
 /** Unmaps what is older than decay_ms, and the oldest above `keep`. Returns the bytes unmapped. */
 uint64_t hak_empty_cache_trim(uint64_t now_ms, uint64_t decay_ms, uint64_t keep);
 uint64_t hak_empty_cache_count(void);
+
+HAK_END_DECLS
 
 #endif /* HAKMEM_SHARED_POOL_SUPERSLAB_INL_H_ */
