@@ -68,7 +68,8 @@ static word_batch start_batch(const void* ptr) {
   batch.slab = (hak_slab*)hak_registry_owner(ptr);
   batch.word = hak_slab_index(batch.slab, ptr) / 64;
   batch.base = (uintptr_t)hak_slab_block(batch.slab, batch.word * 64);
-  const uint32_t blocks = batch.slab->blocks - batch.word * 64;
+  const uint32_t first = batch.word * 64; /* beyond the last block where bits above 48 are set in `ptr` */
+  const uint32_t blocks = first < batch.slab->blocks ? batch.slab->blocks - first : 0;
   batch.size_bytes = (uint64_t)(blocks < 64 ? blocks : 64) * batch.slab->block_bytes;
   batch.mask = 0;
   return batch;

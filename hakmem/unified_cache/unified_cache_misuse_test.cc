@@ -1,0 +1,231 @@
+/* What the program may do wrong, and how much a bin may cache. */
+#include <signal.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "hakmem/base/bits.h"
+#include "hakmem/os/os_fake.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/unified_cache/unified_cache.h"
+#include "hakmem/unified_cache/unified_cache_test_inl.h"
+
+#include "gtest/gtest.h"
+
+namespace {
+
+using UnifiedCacheDeathTest = UnifiedCache;
+
+// --- misuse ---
+
+TEST_F(UnifiedCache, TheBlockFreedLastIsNotTakenAgain) {
+  void* block = Alloc(ClassOf(64));
+  Free(block);
+  const uint64_t held = HeldBy(Bin(ClassOf(64)));
+  EXPECT_EQ(Misuse([&] { Spill(block); }), 1u);
+  EXPECT_EQ(HeldBy(Bin(ClassOf(64))), held);
+  ExpectNoBlockTwice(ClassOf(64), 100);
+}
+
+TEST_F(UnifiedCache, ADoubleFreeInTheSlotsIsFoundOnTheWayToTheSlab) {
+  const uint32_t c = ClassOf(64);
+  const std::vector<void*> blocks = AllocMany(c, 3);
+  for (void* block : {blocks[0], blocks[1], blocks[0], blocks[2], blocks[1]}) Push(block);
+  EXPECT_EQ(Misuse([&] { Flush(); }), 2u);
+  ExpectNoBlockTwice(c, 200);
+}
+
+TEST_F(UnifiedCache, ADoubleFreeFarApartIsFoundByTheBitmap) {
+  const uint32_t c = ClassOf(48);
+  void* block = Alloc(c);
+  live_ = AllocMany(c, 500); /* keeps the slab */
+  Free(block);
+  Flush();
+  ASSERT_TRUE(IsFreeInSlab(block));
+  Free(block);
+  EXPECT_EQ(Misuse([&] { Flush(); }), 1u);
+  ExpectNoBlockTwice(c, 1000);
+}
+
+// The first free of the block empties its slab, which is gone when the second comes to be looked at.
+TEST_F(UnifiedCache, ADoubleFreeOfABlockWhoseSlabIsGoneIsFound) {
+  const uint32_t c = ClassOf(64);
+  std::vector<void*> blocks = AllocMany(c, 1024);
+  live_ = AllocMany(c, 10); /* of a second slab */
+  void* low = blocks[0];
+  void* high = blocks[1000];
+  for (void* block : blocks) {
+    if (block != low && block != high) Free(block);
+  }
+  Flush();
+  for (void* block : {low, high, low, high}) Push(block);
+  EXPECT_EQ(Misuse([&] { Flush(); }), 2u);
+  EXPECT_EQ(hak_registry_word(low), uint64_t{HAK_REGISTRY_NONE});
+  EXPECT_EQ(hak_shared_pool_read_figures().live_slabs, 1u);
+  ExpectNoBlockTwice(c, 3000);
+}
+
+// The slab looks empty when the program has freed all that waits in the run.
+TEST_F(UnifiedCache, AFreeOfAWholeRunIsFound) {
+  const uint32_t c = ClassOf(32768);
+  const uint32_t blocks = hak_size_class_table[c].blocks;
+  void* first = Refill(c);
+  std::vector<void*> waiting;
+  for (uint64_t mask = Bin(c)->run_mask; mask != 0; mask &= mask - 1) {
+    waiting.push_back(Bin(c)->run_base + static_cast<size_t>(hak_bits_lowest(mask)) * Bin(c)->stride);
+  }
+  ASSERT_EQ(waiting.size(), blocks - 1);
+  heap_->budget.limit_bytes = 0;
+  Push(first);
+  EXPECT_EQ(Misuse([&] {
+              for (void* block : waiting) Free(block);
+              Flush();
+            }),
+            1u);
+  EXPECT_EQ(Bin(c)->run_mask, 0u);
+  ExpectNoBlockTwice(c, 3 * blocks);
+}
+
+TEST_F(UnifiedCache, AFreeOfABlockThatWaitsInTheRunIsFound) {
+  const uint32_t c = ClassOf(4096);
+  live_.push_back(Refill(c));
+  ASSERT_NE(Bin(c)->run_mask, 0u);
+  void* waiting = Bin(c)->run_base + static_cast<size_t>(hak_bits_lowest(Bin(c)->run_mask)) * Bin(c)->stride;
+  Push(waiting);
+  EXPECT_EQ(Misuse([&] { Flush(); }), 1u);
+  ExpectNoBlockTwice(c, 40);
+}
+
+TEST_F(UnifiedCache, InteriorPointersAreFoundAndDropped) {
+  for (const size_t bytes : {16, 48, 64, 1280, 8192, 65536}) {
+    const uint32_t c = ClassOf(bytes);
+    std::vector<void*> blocks = AllocMany(c, 2);
+    for (const size_t offset : {size_t{1}, size_t{8}, bytes - 1}) {
+      char* inside = static_cast<char*>(blocks[0]) + offset;
+      EXPECT_EQ(Misuse([&] { Spill(inside); }), 1u) << bytes;
+      Push(inside);
+      EXPECT_EQ(Misuse([&] { Flush(); }), 1u) << bytes;
+    }
+    EXPECT_FALSE(IsFreeInSlab(blocks[0]));
+    live_.insert(live_.end(), blocks.begin(), blocks.end());
+    ExpectNoBlockTwice(c, 100);
+  }
+}
+
+// The end of a slab that no block fits in, and an address whose upper bits no table knows.
+TEST_F(UnifiedCache, PointersToNoBlockAtAllAreFoundAndDropped) {
+  const uint32_t c = ClassOf(48);
+  live_ = AllocMany(c, 10);
+  const hak_slab* slab = SlabOf(live_[0]);
+  char* end = slab->base + static_cast<size_t>(slab->blocks) * slab->block_bytes;
+  ASSERT_LT(end, slab->base + HAK_UNIT_BYTES);
+  const auto bent = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(live_[0]) | (uintptr_t{1} << 50));
+  for (void* wrong : {static_cast<void*>(end), bent}) {
+    EXPECT_EQ(Misuse([&] { Spill(wrong); }), 1u);
+    Push(live_[0]);
+    Push(wrong);
+    Push(live_[1]);
+    EXPECT_EQ(Misuse([&] { Flush(); }), 1u);
+    EXPECT_TRUE(IsFreeInSlab(live_[0]));
+    EXPECT_TRUE(IsFreeInSlab(live_[1]));
+    std::vector<void*> again = AllocMany(c, 2);
+    EXPECT_EQ(std::set<void*>(again.begin(), again.end()), std::set<void*>(live_.begin(), live_.begin() + 2));
+  }
+}
+
+TEST_F(UnifiedCacheDeathTest, TheLineNamesTheBlock) {
+  void* block = Alloc(ClassOf(64));
+  live_.push_back(block);
+  const auto misuse = [&] {
+    Free(block);
+    Spill(block);
+  };
+  EXPECT_EXIT(misuse(), testing::KilledBySignal(SIGABRT), "^hakmem: double free of 0x[0-9a-f]+ \\(size class 64\\)\n$");
+  EXPECT_EXIT(Spill(static_cast<char*>(block) + 4), testing::KilledBySignal(SIGABRT),
+              "^hakmem: interior pointer 0x[0-9a-f]+ \\(size class 64\\)\n$");
+}
+
+// --- caps ---
+
+TEST_F(UnifiedCache, CapsStayInTheBudget) {
+  for (const uint64_t limit : {kLimitBytes, kLimitBytes / 4, uint64_t{300000}}) {
+    heap_ = NewHeap(limit);
+    uint64_t started_bytes = 0;
+    for (int round = 0; round < 20; round++) {
+      for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+        const std::vector<void*> blocks = AllocMany(c, 300 / (1 + BytesOf(c) / 2048) + 2);
+        for (void* block : blocks) Free(block);
+        if (round == 0) started_bytes = heap_->budget.granted_bytes;
+      }
+    }
+    uint64_t granted_bytes = 0;
+    for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+      EXPECT_LE(Bin(c)->cap, static_cast<uint64_t>(HAK_BIN_SLOTS(c)));
+      EXPECT_EQ(Bin(c)->slots[Bin(c)->cap], nullptr);
+      granted_bytes += Bin(c)->cap * BytesOf(c);
+    }
+    EXPECT_EQ(granted_bytes, heap_->budget.granted_bytes);
+    EXPECT_LE(granted_bytes, std::max(limit, started_bytes));
+    EXPECT_GT(heap_->budget.grown, 0u);
+    Flush();
+  }
+}
+
+TEST_F(UnifiedCache, ABinThatSwingsByMoreThanItsCapGetsALargerOne) {
+  const uint32_t c = ClassOf(64);
+  for (int round = 0; round < 10; round++) {
+    const std::vector<void*> blocks = AllocMany(c, 500);
+    for (void* block : blocks) Free(block);
+  }
+  EXPECT_EQ(Bin(c)->cap, static_cast<uint64_t>(HAK_BIN_SLOTS(c)));
+}
+
+TEST_F(UnifiedCache, WithoutABudgetNothingIsCachedAndEveryFreeIsChecked) {
+  heap_ = NewHeap(0);
+  for (const size_t bytes : {16, 64, 1280, 8192}) {
+    const uint32_t c = ClassOf(bytes);
+    const std::vector<void*> blocks = AllocMany(c, 3);
+    EXPECT_EQ(Bin(c)->cap, 0u);
+    Free(blocks[0]);
+    EXPECT_TRUE(IsFreeInSlab(blocks[0]));
+    Free(blocks[1]);
+    EXPECT_EQ(Misuse([&] { Free(blocks[0]); }), 1u);
+    EXPECT_EQ(Bin(c)->top, 0u);
+    live_.push_back(blocks[2]);
+    ExpectNoBlockTwice(c, 200);
+  }
+}
+
+TEST_F(UnifiedCache, AnIdleBinGivesHalfOfItsCapBackAnEpoch) {
+  hak_os_fake_set_clock_ms(1000000);
+  const uint32_t busy = ClassOf(16);
+  const uint32_t idle = ClassOf(64);
+  const auto pass_epoch = [&] {
+    hak_os_fake_advance_clock_ms(1001);
+    const std::vector<void*> blocks = AllocMany(busy, 3000); /* slow paths enough for a look at the clock */
+    for (void* block : blocks) Free(block);
+  };
+  pass_epoch();
+  live_ = AllocMany(idle, 60);
+  while (Bin(idle)->top != 0) {
+    Free(live_.back());
+    live_.pop_back();
+  }
+  pass_epoch(); /* the bin was used in this epoch */
+  const uint64_t cap = Bin(idle)->cap;
+  EXPECT_EQ(HeldBy(Bin(idle)), cap);
+  const uint64_t granted_bytes = heap_->budget.granted_bytes - Bin(busy)->cap * BytesOf(busy);
+  std::vector<void*> newest;
+  for (uint64_t i = 0; i < cap / 2; i++) newest.push_back(Bin(idle)->slots[i]);
+  pass_epoch();
+  EXPECT_EQ(Bin(idle)->cap, cap / 2);
+  EXPECT_EQ(HeldBy(Bin(idle)), cap / 2);
+  for (uint64_t i = 0; i < cap / 2; i++) EXPECT_EQ(Bin(idle)->slots[i], newest[i]);
+  EXPECT_EQ(Bin(idle)->slots[cap / 2], nullptr);
+  EXPECT_EQ(heap_->budget.granted_bytes - Bin(busy)->cap * BytesOf(busy), granted_bytes - cap / 2 * BytesOf(idle));
+  for (int i = 0; i < 10; i++) pass_epoch();
+  EXPECT_EQ(Bin(idle)->cap, 1u);
+}
+
+}  // namespace

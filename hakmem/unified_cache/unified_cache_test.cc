@@ -1,0 +1,323 @@
+#include "hakmem/unified_cache/unified_cache.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "hakmem/base/bits.h"
+#include "hakmem/base/poison.h"
+#include "hakmem/os/os_fake.h"
+#include "hakmem/purge/purge.h"
+#include "hakmem/remote_free/remote_free.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/unified_cache/unified_cache_test_inl.h"
+
+#include "gtest/gtest.h"
+
+namespace {
+
+// --- refill ---
+
+TEST_F(UnifiedCache, FirstRefillStartsTheBin) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    EXPECT_EQ(Bin(c)->stride, 0u);
+    void* block = Refill(c);
+    ASSERT_NE(block, nullptr);
+    const hak_bin* bin = Bin(c);
+    EXPECT_EQ(bin->stride, BytesOf(c));
+    EXPECT_EQ(bin->size_class, c);
+    EXPECT_GE(bin->cap, 2u);
+    EXPECT_LE(bin->cap, static_cast<uint64_t>(HAK_BIN_SLOTS(c)));
+    EXPECT_EQ(bin->slots[bin->cap], nullptr);
+    EXPECT_EQ(hak_registry_word(block), reinterpret_cast<uintptr_t>(bin));
+    EXPECT_FALSE(IsFreeInSlab(block));
+    for (uint64_t i = bin->top; i < bin->cap; i++) EXPECT_FALSE(IsFreeInSlab(bin->slots[i]));
+    live_.push_back(block);
+  }
+}
+
+TEST_F(UnifiedCache, AFreshSlabIsHandedOutFromTheBottomUp) {
+  for (const size_t bytes : {16, 64, 80, 1024, 4096, 32768}) {
+    const uint32_t c = ClassOf(bytes);
+    const std::vector<void*> blocks = AllocMany(c, hak_size_class_table[c].blocks);
+    for (size_t i = 0; i < blocks.size(); i++) {
+      ASSERT_EQ(static_cast<char*>(blocks[i]) - static_cast<char*>(blocks[0]), static_cast<ptrdiff_t>(i * bytes));
+    }
+    live_.insert(live_.end(), blocks.begin(), blocks.end());
+  }
+}
+
+TEST_F(UnifiedCache, NoBlockIsHandedOutTwice) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++)
+    ExpectNoBlockTwice(c, 3u * hak_size_class_table[c].blocks / 2 + 1);
+  std::vector<void*> sorted = live_;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 1; i < sorted.size(); i++) {
+    const size_t bytes = SlabOf(sorted[i - 1])->block_bytes;
+    ASSERT_GE(static_cast<char*>(sorted[i]), static_cast<char*>(sorted[i - 1]) + bytes);
+  }
+}
+
+TEST_F(UnifiedCache, BatchesGrowWhileMissesFollowEachOther) {
+  const uint32_t c = ClassOf(64);
+  const auto batch_of_next_miss = [&] {
+    live_.push_back(Refill(c));
+    const uint64_t held = HeldBy(Bin(c));
+    live_.insert(live_.end(), Bin(c)->slots + Bin(c)->top, Bin(c)->slots + Bin(c)->cap);
+    Bin(c)->top = Bin(c)->cap; /* the program took them all */
+    return held;
+  };
+  EXPECT_EQ(batch_of_next_miss(), 32u / 4);
+  EXPECT_EQ(batch_of_next_miss(), 32u / 2);
+  EXPECT_EQ(batch_of_next_miss(), 32u / 2);
+  EXPECT_EQ(Bin(c)->cap, 32u);
+  Bin(c)->streak = -1; /* a spill came between */
+  EXPECT_EQ(batch_of_next_miss(), 32u / 8);
+  EXPECT_EQ(batch_of_next_miss(), 32u / 4);
+}
+
+TEST_F(UnifiedCache, LargeBlocksLeaveTheRunOneAtATime) {
+  for (const size_t bytes : {4096, 32768, 65536}) {
+    const uint32_t c = ClassOf(bytes);
+    for (int i = 0; i < 5; i++) live_.push_back(Refill(c));
+    EXPECT_EQ(HeldBy(Bin(c)), 0u) << bytes;
+  }
+}
+
+// A run with holes: the other way through fill_slots.
+TEST_F(UnifiedCache, ARunWithHolesGivesJustItsBlocks) {
+  const uint32_t c = ClassOf(64);
+  const std::vector<void*> blocks = AllocMany(c, 1024);
+  Flush();
+  std::set<void*> freed;
+  for (size_t i = 0; i < blocks.size(); i++) {
+    if (i % 3 == 0) {
+      Free(blocks[i]);
+      freed.insert(blocks[i]);
+    } else {
+      live_.push_back(blocks[i]);
+    }
+  }
+  Flush();
+  const std::vector<void*> again = AllocMany(c, freed.size());
+  EXPECT_EQ(std::set<void*>(again.begin(), again.end()), freed);
+  live_.insert(live_.end(), again.begin(), again.end());
+}
+
+// --- spill ---
+
+TEST_F(UnifiedCache, ASpillDropsTheOldestAndKeepsTheNewestOnTop) {
+  const uint32_t c = ClassOf(64);
+  const std::vector<void*> blocks = AllocMany(c, 200);
+  Flush();
+  live_.assign(blocks.begin() + 33, blocks.end());
+  EXPECT_EQ(Bin(c)->cap, 32u);
+  EXPECT_EQ(HeldBy(Bin(c)), 0u);
+  for (size_t i = 0; i < 32; i++) Free(blocks[i]);
+  EXPECT_EQ(Bin(c)->top, 0u);
+  Bin(c)->streak = 0;
+  Spill(blocks[32]);
+  EXPECT_EQ(HeldBy(Bin(c)), 32u - (32 / 4 + 1) + 1);
+  EXPECT_EQ(Bin(c)->slots[Bin(c)->top], blocks[32]);
+  for (size_t i = 0; i <= 32; i++) {
+    EXPECT_EQ(IsFreeInSlab(blocks[i]), i <= 32 / 4) << i;
+    EXPECT_EQ(hak_unified_cache_holds(Bin(c), blocks[i]), i > 32 / 4) << i;
+  }
+  for (size_t i = 33; i-- > 9;) EXPECT_EQ(Alloc(c), blocks[i]);
+  live_.insert(live_.end(), blocks.begin() + 9, blocks.begin() + 33);
+}
+
+TEST_F(UnifiedCache, SpillsInEveryOrderGiveEveryBlockBack) {
+  std::mt19937 random(1);
+  for (const size_t bytes : {16, 48, 64, 1280, 4096, 10240}) {
+    const uint32_t c = ClassOf(bytes);
+    for (int order = 0; order < 3; order++) {
+      std::vector<void*> blocks = AllocMany(c, 3000 / (1 + bytes / 1024));
+      if (order == 1) std::reverse(blocks.begin(), blocks.end());
+      if (order == 2) std::shuffle(blocks.begin(), blocks.end(), random);
+      for (void* block : blocks) Free(block);
+      Flush();
+      EXPECT_EQ(hak_shared_pool_read_figures().live_bytes, 0u) << bytes;
+    }
+  }
+}
+
+TEST_F(UnifiedCache, FlushReleasesEverySlabAndIsIdempotent) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    const std::vector<void*> blocks = AllocMany(c, 100 / (1 + BytesOf(c) / 4096) + 1);
+    for (void* block : blocks) Free(block);
+  }
+  EXPECT_GT(hak_shared_pool_read_figures().live_slabs, 0u);
+  Flush();
+  EXPECT_EQ(hak_shared_pool_read_figures().live_slabs, 0u);
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    EXPECT_EQ(HeldBy(Bin(c)), 0u);
+    EXPECT_EQ(Bin(c)->run_mask, 0u);
+    EXPECT_EQ(Bin(c)->current, nullptr);
+    EXPECT_EQ(Bin(c)->partial, nullptr);
+  }
+  Flush();
+}
+
+TEST_F(UnifiedCache, FlushOfAHeapThatWasNeverUsedTouchesNothing) {
+  Flush();
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) EXPECT_EQ(Bin(c)->stride, 0u);
+}
+
+TEST_F(UnifiedCache, FlushPublishesTheOutbox) {
+  const uint32_t c = ClassOf(64);
+  const std::vector<void*> blocks = AllocMany(c, 40);
+  hak_heap* other = NewHeap(kLimitBytes);
+  for (void* block : blocks) {
+    hak_slab* slab = SlabOf(block);
+    EXPECT_EQ(hak_remote_free_push(other, slab, hak_slab_index(slab, block)), HAK_REMOTE_FREE_DONE);
+  }
+  Flush();
+  EXPECT_EQ(hak_shared_pool_read_figures().live_bytes, 40u * 64); /* still in the other's out-box */
+  hak_heap_enter(other);
+  hak_unified_cache_flush(other);
+  hak_heap_leave(other);
+  Flush();
+  EXPECT_EQ(hak_shared_pool_read_figures().live_bytes, 0u);
+}
+
+// --- holds ---
+
+TEST_F(UnifiedCache, HoldsIsTrueOfSlotsAndRunOnly) {
+  const uint32_t c = ClassOf(64);
+  void* live = Alloc(c);
+  live_.push_back(live);
+  const hak_bin* bin = Bin(c);
+  EXPECT_FALSE(hak_unified_cache_holds(bin, live));
+  EXPECT_FALSE(hak_unified_cache_holds(bin, nullptr));
+  EXPECT_FALSE(hak_unified_cache_holds(bin, &c));
+  ASSERT_GT(HeldBy(bin), 0u);
+  ASSERT_NE(bin->run_mask, 0u);
+  for (uint64_t i = bin->top; i < bin->cap; i++) EXPECT_TRUE(hak_unified_cache_holds(bin, bin->slots[i]));
+  for (uint32_t bit = 0; bit < 64; bit++) {
+    char* block = bin->run_base + static_cast<size_t>(bit) * 64;
+    const bool in_slots = std::find(bin->slots + bin->top, bin->slots + bin->cap, block) != bin->slots + bin->cap;
+    EXPECT_EQ(hak_unified_cache_holds(bin, block), in_slots || ((bin->run_mask >> bit) & 1) != 0) << bit;
+    EXPECT_FALSE(hak_unified_cache_holds(bin, block + 16)) << bit;
+  }
+  EXPECT_FALSE(hak_unified_cache_holds(bin, bin->run_base + 64 * 64)); /* the next word of the slab */
+  Flush();
+  for (uint32_t bit = 0; bit < 64; bit++) {
+    EXPECT_FALSE(hak_unified_cache_holds(bin, SlabOf(live)->base + static_cast<size_t>(bit) * 64));
+  }
+}
+
+// --- zero ---
+
+bool ReadsAsZero(const void* block, size_t bytes) {
+  hak_unpoison(block, bytes);
+  const char* text = static_cast<const char*>(block);
+  return text[0] == 0 && memcmp(text, text + 1, bytes - 1) == 0;
+}
+
+TEST_F(UnifiedCache, FreshBlocksAreSaidToBeZeroAndAre) {
+  for (const size_t bytes : {16, 1280, 4096, 32768, 262144}) {
+    const uint32_t c = ClassOf(bytes);
+    bool zeroed = false;
+    void* block = Take(c, &zeroed);
+    EXPECT_TRUE(zeroed) << bytes;
+    EXPECT_TRUE(ReadsAsZero(block, bytes));
+    live_.push_back(block);
+  }
+}
+
+TEST_F(UnifiedCache, BlocksFromTheSlotsAreNeverSaidToBeZero) {
+  const uint32_t c = ClassOf(1280);
+  Free(Alloc(c));
+  void* newest = Bin(c)->slots[Bin(c)->top];
+  bool zeroed = true;
+  EXPECT_EQ(Take(c, &zeroed), newest);
+  EXPECT_FALSE(zeroed);
+  live_.push_back(newest);
+}
+
+// Whatever happened before: a block that is said to be zero is. Dirty blocks come back through slots, runs, slabs,
+// released units and purged pages.
+TEST_F(UnifiedCache, WhatIsSaidToBeZeroIsZero) {
+  std::mt19937 random(7);
+  std::vector<void*> blocks;
+  uint64_t said = 0;
+  for (int step = 0; step < 6000; step++) {
+    const uint32_t c = ClassOf(std::vector<size_t>{1280, 4096, 8192, 32768, 65536}[random() % 5]);
+    if (random() % 2 == 0) {
+      bool zeroed = false;
+      void* block = Take(c, &zeroed);
+      ASSERT_TRUE(!zeroed || ReadsAsZero(block, BytesOf(c))) << step;
+      said += zeroed;
+      hak_unpoison(block, BytesOf(c));
+      memset(block, 0xa5, BytesOf(c));
+      blocks.push_back(block);
+    } else if (!blocks.empty()) {
+      std::swap(blocks[random() % blocks.size()], blocks.back());
+      Free(blocks.back());
+      blocks.pop_back();
+    }
+    if (random() % 200 == 0) Flush();
+    if (random() % 500 == 0) hak_purge_all();
+  }
+  EXPECT_GT(said, 100u);
+  live_ = blocks;
+}
+
+// --- no memory ---
+
+TEST_F(UnifiedCache, WithoutMemoryItReturnsNullAndTheHeapStaysUsable) {
+  const uint32_t c = ClassOf(32768);
+  live_.push_back(Alloc(c));
+  hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
+  void* block = Alloc(c);
+  while (block != nullptr && live_.size() < 10000) {
+    live_.push_back(block);
+    block = Alloc(c);
+  }
+  EXPECT_EQ(block, nullptr);
+  bool zeroed = true;
+  EXPECT_EQ(Take(c, &zeroed), nullptr);
+  EXPECT_EQ(Alloc(ClassOf(16)), nullptr); /* a bin that was never used */
+  EXPECT_EQ(heap_->budget.granted_bytes, Bin(c)->cap * BytesOf(c) + Bin(ClassOf(16))->cap * 16);
+
+  Free(live_.back());
+  EXPECT_EQ(Alloc(c), live_.back()); /* what is there goes round */
+  EXPECT_EQ(Alloc(c), nullptr);
+  hak_os_fake_reset();
+  ExpectNoBlockTwice(c, 50);
+  ExpectNoBlockTwice(ClassOf(16), 50);
+}
+
+// --- everything together ---
+
+TEST_F(UnifiedCache, RandomTrafficNeverHandsOutALiveBlock) {
+  std::mt19937 random(3);
+  std::set<void*> live;
+  std::vector<void*> order;
+  for (int step = 0; step < 100000; step++) {
+    const bool grow = (step / 4000) % 2 == 0;
+    if (order.empty() || random() % 100 < (grow ? 70u : 30u)) {
+      void* block = Alloc(ClassOf(random() % 300));
+      ASSERT_TRUE(live.insert(block).second) << step;
+      order.push_back(block);
+    } else {
+      std::swap(order[random() % order.size()], order.back());
+      live.erase(order.back());
+      Free(order.back());
+      order.pop_back();
+    }
+    if (step % 9973 == 0) Flush();
+  }
+  uint64_t live_bytes = 0;
+  Flush();
+  for (void* block : order) live_bytes += SlabOf(block)->block_bytes;
+  EXPECT_EQ(hak_shared_pool_read_figures().live_bytes, live_bytes);
+  live_ = order;
+}
+
+}  // namespace
