@@ -1,0 +1,347 @@
+#include "hakmem/report/report.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hakmem/base/checks.h"
+#include "hakmem/base/print.h"
+#include "hakmem/config/config.h"
+#include "hakmem/heap/heap.h"
+#include "hakmem/os/os.h"
+#include "hakmem/os/os_fake.h"
+#include "hakmem/purge/purge.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/warm_pool/warm_pool.h"
+#include "hakmem/whale_cache/whale_cache.h"
+#include <hakmem/hakmem.h>
+
+#include "gtest/gtest.h"
+
+namespace {
+
+constexpr uint64_t kMiB = 1 << 20;
+
+std::string SizeText(uint64_t bytes) {
+  hak_print line;
+  hak_print_init(&line);
+  hak_print_size(&line, bytes);
+  return line.text;
+}
+
+// What `write` writes to the file descriptor that it is given.
+template <typename Write>
+std::string Written(Write write) {
+  const int fd = memfd_create("report", 0);
+  EXPECT_GE(fd, 0);
+  write(fd);
+  std::string text(static_cast<size_t>(lseek(fd, 0, SEEK_END)), 0);
+  EXPECT_EQ(pread(fd, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  close(fd);
+  return text;
+}
+
+std::string Xml() {
+  std::string text;
+  hak_report_xml([](void* context, const char* piece) { *static_cast<std::string*>(context) += piece; }, &text);
+  return text;
+}
+
+// Two slabs, a span and a whale, whatever else a test allocates.
+class Report : public testing::Test {
+ protected:
+  void SetUp() override {
+    hak_os_fake_reset();
+    hak_config_reset_for_test();
+    hak_purge_all();
+    before_ = hak_report_read_figures();
+    heap_ = hak_heap_acquire(kMiB);
+    ASSERT_NE(heap_, nullptr);
+  }
+
+  void TearDown() override {
+    hak_os_fake_reset();
+    hak_config_reset_for_test();
+    for (hak_bin* bin : bins_) {
+      hak_warm_pool_give_run(heap_, bin);
+      hak_warm_pool_trim(heap_, bin);
+    }
+    hak_heap_park(heap_);
+    hak_purge_all();
+    EXPECT_EQ(hak_report_read_figures().live_bytes, 0u);
+    EXPECT_EQ(hak_report_read_figures().mapped_bytes, 0u);
+  }
+
+  // Takes a run of the class out of its slab; returns the bytes that have left the slab by it.
+  uint64_t TakeRun(uint32_t size_class) {
+    hak_bin* bin = hak_heap_bin(heap_, size_class);
+    bin->size_class = static_cast<uint8_t>(size_class);
+    bin->stride = hak_size_class_table[size_class].block_bytes;
+    EXPECT_TRUE(hak_warm_pool_refill_run(heap_, bin));
+    bins_.push_back(bin);
+    return static_cast<uint64_t>(__builtin_popcountll(bin->run_mask)) * bin->stride;
+  }
+
+  hak_report_figures before_;
+  hak_heap* heap_ = nullptr;
+  std::vector<hak_bin*> bins_;
+};
+
+// --- figures ---
+
+TEST_F(Report, SlabsAreCounted) {
+  const uint64_t bytes = TakeRun(hak_size_class_of(64)) + TakeRun(hak_size_class_of(4096));
+  EXPECT_EQ(bytes, 64u * 64 + 16u * 4096);
+  const hak_report_figures now = hak_report_read_figures();
+  EXPECT_EQ(now.live_bytes, bytes);
+  EXPECT_EQ(now.live_whales, 0u);
+  EXPECT_EQ(now.mapped_bytes, 2 * kMiB);
+  EXPECT_EQ(now.releasable_bytes, 0u); /* its free units were never touched */
+}
+
+TEST_F(Report, ReleasedMemoryIsReleasable) {
+  TakeRun(hak_size_class_of(64));
+  bool zeroed;
+  hak_slab* span = hak_shared_pool_acquire_span(5, &zeroed);
+  ASSERT_NE(span, nullptr);
+  EXPECT_EQ(hak_report_read_figures().live_bytes, 64u * 64 + 5 * HAK_UNIT_BYTES);
+  hak_shared_pool_release_span(span);
+  EXPECT_EQ(hak_report_read_figures().live_bytes, 64u * 64);
+  EXPECT_EQ(hak_report_read_figures().releasable_bytes, 5u * HAK_UNIT_BYTES);
+  EXPECT_EQ(hak_purge_all(), 5u * HAK_UNIT_BYTES);
+  EXPECT_EQ(hak_report_read_figures().releasable_bytes, 0u);
+  EXPECT_EQ(hak_report_read_figures().mapped_bytes, 2 * kMiB);
+}
+
+TEST_F(Report, AnEmptySuperSlabIsReleasable) {
+  bool zeroed;
+  hak_shared_pool_release_span(hak_shared_pool_acquire_span(31, &zeroed));
+  hak_report_figures now = hak_report_read_figures();
+  EXPECT_EQ(now.live_bytes, 0u);
+  EXPECT_EQ(now.mapped_bytes, 2 * kMiB);
+  EXPECT_EQ(now.releasable_bytes, 2 * kMiB);
+  EXPECT_EQ(hak_purge_all(), 2 * kMiB);
+  now = hak_report_read_figures();
+  EXPECT_EQ(now.mapped_bytes, 0u);
+  EXPECT_EQ(now.releasable_bytes, 0u);
+}
+
+TEST_F(Report, WhalesAreCountedLiveAndCached) {
+  bool zeroed;
+  hak_whale* whale = hak_whale_cache_acquire(3 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  ASSERT_NE(whale, nullptr);
+  hak_report_figures now = hak_report_read_figures();
+  EXPECT_EQ(now.live_whales, 1u);
+  EXPECT_EQ(now.live_whale_bytes, 3 * kMiB);
+  EXPECT_EQ(now.live_bytes, 3 * kMiB);
+  EXPECT_EQ(now.mapped_bytes, 3 * kMiB);
+  EXPECT_EQ(now.releasable_bytes, 0u);
+  hak_whale_cache_release(whale, 1);
+  now = hak_report_read_figures();
+  EXPECT_EQ(now.live_whales, 0u);
+  EXPECT_EQ(now.live_bytes, 0u);
+  EXPECT_EQ(now.mapped_bytes, 3 * kMiB);
+  EXPECT_EQ(now.releasable_bytes, 3 * kMiB);
+}
+
+TEST_F(Report, HeapsAreCounted) {
+  EXPECT_EQ(hak_report_read_figures().heaps, std::max<uint64_t>(before_.heaps, 1));
+  hak_heap* second = hak_heap_acquire(kMiB);
+  hak_heap* third = hak_heap_acquire(kMiB);
+  const hak_report_figures now = hak_report_read_figures();
+  hak_heap_park(second);
+  hak_heap_park(third);
+  EXPECT_EQ(hak_report_read_figures().parked_heaps, now.parked_heaps + 2);
+  EXPECT_EQ(hak_report_read_figures().heaps, now.heaps);
+  EXPECT_GE(now.heaps, 3u);
+  EXPECT_GE(hak_report_read_figures().metadata_bytes, now.heaps * sizeof(hak_heap));
+}
+
+// Every byte that the kernel gave is accounted for: blocks, registry leaves, and chunks of metadata with their guards.
+TEST_F(Report, MappedBytesAgreeWithTheKernels) {
+  TakeRun(hak_size_class_of(64));
+  bool zeroed;
+  hak_whale* whale = hak_whale_cache_acquire(5 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  hak_whale* cached = hak_whale_cache_acquire(3 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  hak_whale_cache_release(cached, 1);
+  const hak_report_figures now = hak_report_read_figures();
+  const uint64_t kernel_bytes = hak_os_fake_mapped_bytes();
+  EXPECT_EQ(hak_os_read_counters().mapped_bytes, kernel_bytes);
+  ASSERT_GE(kernel_bytes, now.mapped_bytes + hak_registry_leaf_bytes());
+  const uint64_t rest = kernel_bytes - now.mapped_bytes - hak_registry_leaf_bytes();
+  const uint64_t chunk_bytes = kMiB + 2 * hak_os_page_bytes();
+  EXPECT_EQ(rest % chunk_bytes, 0u);
+  EXPECT_GE(rest, now.metadata_bytes - hak_registry_leaf_bytes());
+  EXPECT_LE(rest, now.metadata_bytes - hak_registry_leaf_bytes() + 2 * chunk_bytes);
+  hak_whale_cache_release(whale, 1);
+}
+
+// Each slab or span was counted in just one stage, and none that there was no memory for.
+TEST_F(Report, StagesAddUpToWhatWasAcquired) {
+  const auto stages = [] {
+    const hak_shared_pool_figures pool = hak_shared_pool_read_figures();
+    return pool.from_orphan + pool.from_units + pool.from_empty + pool.from_new;
+  };
+  const uint64_t first = stages();
+  bool zeroed;
+  std::vector<hak_slab*> spans;
+  for (const uint32_t units : {31, 5, 5, 20, 31}) spans.push_back(hak_shared_pool_acquire_span(units, &zeroed));
+  EXPECT_EQ(stages(), first + 5);
+  hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
+  EXPECT_EQ(hak_shared_pool_acquire_span(31, &zeroed), nullptr);
+  EXPECT_EQ(stages(), first + 5);
+  hak_os_fake_reset();
+  EXPECT_EQ(hak_shared_pool_read_figures().live_spans, 5u);
+  for (hak_slab* span : spans) hak_shared_pool_release_span(span);
+  EXPECT_EQ(hak_shared_pool_read_figures().live_spans, 0u);
+}
+
+// --- text ---
+
+TEST_F(Report, SummaryShowsTheFigures) {
+  TakeRun(hak_size_class_of(64));
+  TakeRun(hak_size_class_of(16));
+  bool zeroed;
+  hak_slab* span = hak_shared_pool_acquire_span(7, &zeroed);
+  hak_whale* whale = hak_whale_cache_acquire(5 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  const hak_report_figures now = hak_report_read_figures();
+  const hak_os_counters os = hak_os_read_counters();
+  const std::string text = Written(hak_report_summary);
+  for (const std::string& line :
+       {"hakmem " + std::string(HAK_VERSION_TEXT), "  mapped for blocks  " + SizeText(7 * kMiB),
+        "  live or cached     " + SizeText(64 * 64 + 64 * 16 + 7 * HAK_UNIT_BYTES + 5 * kMiB),
+        "  releasable         " + SizeText(now.releasable_bytes),
+        "  metadata           " + SizeText(now.metadata_bytes) + " (address space; touched in part)",
+        std::string("  class     slabs    blocks taken"), std::string("     16         1              64"),
+        std::string("     64         1              64"),
+        "  heaps: all " + std::to_string(now.heaps) + ", parked " + std::to_string(now.parked_heaps),
+        std::string("  superslabs: mapped 1, empty 0, spans live 1"),
+        "  system calls: map " + std::to_string(os.map_calls) + ", unmap " + std::to_string(os.unmap_calls) +
+            ", purge " + std::to_string(os.purge_calls) + ", move " + std::to_string(os.move_calls),
+        "  misuse reported: " + std::to_string(hak_misuse_count())}) {
+    EXPECT_NE(("\n" + text).find("\n" + line + "\n"), std::string::npos) << line << "\nis not in\n" << text;
+  }
+  EXPECT_NE(text.find("  whales: live 1, cached 0, "), std::string::npos) << text;
+  EXPECT_EQ(text.find("\n     32 "), std::string::npos) << "a class without slabs has no line";
+  hak_shared_pool_release_span(span);
+  hak_whale_cache_release(whale, 1);
+}
+
+TEST_F(Report, SummaryCountsMisuse) {
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, this, 64);
+  hak_set_error_action(HAK_ERROR_ABORT);
+  const std::string text = Written(hak_report_summary);
+  EXPECT_NE(text.find("  misuse reported: " + std::to_string(hak_misuse_count()) + "\n"), std::string::npos);
+  EXPECT_GE(hak_misuse_count(), 1u);
+}
+
+TEST_F(Report, HelloIsOneLineWithEveryOption) {
+  const std::string text = Written(hak_report_hello);
+  EXPECT_EQ(text.find("hakmem " HAK_VERSION_TEXT " active:"), 0u);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  EXPECT_EQ(text.back(), '\n');
+  for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) {
+    const auto option = static_cast<hak_option>(i);
+    const std::string pair = std::string(" ") + hak_config_name(option) + "=" + std::to_string(hak_config_get(option));
+    EXPECT_NE(text.find(pair), std::string::npos) << pair;
+  }
+}
+
+TEST_F(Report, NothingIsAllocatedAndErrnoIsKept) {
+  TakeRun(hak_size_class_of(64));
+  std::string xml;
+  xml.reserve(10000);
+  const uint64_t calls = hak_os_read_counters().map_calls;
+  errno = 1234;
+  Written(hak_report_summary);
+  Written(hak_report_hello);
+  hak_report_xml([](void* context, const char* piece) { *static_cast<std::string*>(context) += piece; }, &xml);
+  EXPECT_EQ(errno, 1234);
+  EXPECT_EQ(hak_os_read_counters().map_calls, calls);
+}
+
+// --- xml ---
+
+// Value of attribute `name` in the tag that begins at `at`.
+uint64_t Attribute(const std::string& xml, size_t at, const std::string& name) {
+  const std::string tag = xml.substr(at, xml.find('>', at) - at);
+  const size_t start = tag.find(" " + name + "=\"");
+  EXPECT_NE(start, std::string::npos) << name << " in " << tag;
+  return start == std::string::npos ? 0 : std::stoull(tag.substr(start + name.size() + 3));
+}
+
+// True when every tag is closed in turn, and every attribute quoted.
+bool IsWellFormed(const std::string& xml) {
+  std::vector<std::string> open;
+  size_t roots = 0;
+  for (size_t at = xml.find('<'); at != std::string::npos; at = xml.find('<', at + 1)) {
+    const size_t end = xml.find('>', at);
+    if (end == std::string::npos) return false;
+    const std::string tag = xml.substr(at + 1, end - at - 1);
+    if (tag.empty() || tag.find('<') != std::string::npos) return false;
+    if (std::count(tag.begin(), tag.end(), '"') != 2 * std::count(tag.begin(), tag.end(), '=')) return false;
+    if (tag[0] == '/') {
+      if (open.empty() || open.back() != tag.substr(1)) return false;
+      open.pop_back();
+    } else {
+      roots += open.empty();
+      if (tag.back() != '/') open.push_back(tag.substr(0, tag.find(' ')));
+    }
+  }
+  return open.empty() && roots == 1;
+}
+
+TEST(ReportXml, TheCheckOfFormIsOne) {
+  EXPECT_TRUE(IsWellFormed("<a x=\"1\">\n<b/><c></c></a>\n"));
+  for (const char* bad : {"", "<a>", "</a>", "<a></b>", "<a x=1/>", "<a><b></a></b>", "<a/><b/>", "<a x=\"1/>", "<a"}) {
+    EXPECT_FALSE(IsWellFormed(bad)) << bad;
+  }
+}
+
+TEST_F(Report, XmlIsWellFormedAndInGlibcsShape) {
+  TakeRun(hak_size_class_of(16));
+  TakeRun(hak_size_class_of(64));
+  const std::string xml = Xml();
+  EXPECT_TRUE(IsWellFormed(xml)) << xml;
+  EXPECT_EQ(xml.find("<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n"), 0u);
+  EXPECT_NE(xml.find("</heap>\n</malloc>\n"), std::string::npos);
+}
+
+TEST_F(Report, XmlAgreesWithTheFigures) {
+  uint64_t slab_bytes = 0;
+  for (const size_t bytes : {16, 64, 1280, 65536}) slab_bytes += TakeRun(hak_size_class_of(bytes));
+  bool zeroed;
+  hak_whale* whale = hak_whale_cache_acquire(5 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  const hak_report_figures now = hak_report_read_figures();
+  const std::string xml = Xml();
+  uint64_t total = 0;
+  uint64_t last_to = 0;
+  size_t rows = 0;
+  for (size_t at = xml.find("<size "); at != std::string::npos; at = xml.find("<size ", at + 1)) {
+    EXPECT_GT(Attribute(xml, at, "from"), last_to);
+    last_to = Attribute(xml, at, "to");
+    EXPECT_GE(last_to, Attribute(xml, at, "from"));
+    EXPECT_EQ(Attribute(xml, at, "total"), Attribute(xml, at, "count") * last_to);
+    EXPECT_EQ(hak_size_class_of(Attribute(xml, at, "from")), hak_size_class_of(last_to));
+    total += Attribute(xml, at, "total");
+    rows++;
+  }
+  EXPECT_EQ(rows, 4u);
+  EXPECT_EQ(total, slab_bytes);
+  EXPECT_EQ(total + now.live_whale_bytes, now.live_bytes);
+  const size_t mmap_row = xml.find("<total type=\"mmap\"");
+  EXPECT_EQ(Attribute(xml, mmap_row, "count"), 1u);
+  EXPECT_EQ(Attribute(xml, mmap_row, "size"), 5 * kMiB);
+  EXPECT_EQ(Attribute(xml, xml.find("<total type=\"rest\""), "size"), now.releasable_bytes);
+  EXPECT_EQ(Attribute(xml, xml.find("<system type=\"current\""), "size"), now.mapped_bytes);
+  hak_whale_cache_release(whale, 1);
+}
+
+}  // namespace
