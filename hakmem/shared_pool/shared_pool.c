@@ -342,15 +342,14 @@ static void add_superslab_figures(hak_shared_pool_figures* out, const hak_supers
   out->dirty_free_units += hak_bits_count(free_units & hak_u32_load_relaxed(&superslab->dirty_units));
   uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
   for (; heads != 0; heads &= heads - 1) {
-    const hak_slab* slab = &superslab->slabs[__builtin_ctz(heads)];
-    const uint32_t taken = slab->blocks - hak_slab_free_count(slab);
-    if (slab->size_class == HAK_SLAB_SPAN) {
+    const hak_slab_figures slab = hak_slab_read_figures(&superslab->slabs[__builtin_ctz(heads)]);
+    if (slab.size_class == HAK_SLAB_SPAN) {
       out->live_spans++;
     } else {
       out->live_slabs++;
     }
-    out->live_bytes += (uint64_t)taken * slab->block_bytes;
-    out->slab_bytes += (uint64_t)slab->units * HAK_UNIT_BYTES;
+    out->live_bytes += slab.taken_bytes;
+    out->slab_bytes += slab.slab_bytes;
   }
 }
 
@@ -375,10 +374,10 @@ void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks) {
     if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
     uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
     for (; heads != 0; heads &= heads - 1) {
-      const hak_slab* slab = &superslab->slabs[__builtin_ctz(heads)];
-      if (slab->size_class >= HAK_SIZE_CLASS_COUNT) continue;
-      slabs[slab->size_class]++;
-      taken_blocks[slab->size_class] += slab->blocks - hak_slab_free_count(slab);
+      const hak_slab_figures slab = hak_slab_read_figures(&superslab->slabs[__builtin_ctz(heads)]);
+      if (slab.size_class >= HAK_SIZE_CLASS_COUNT) continue;
+      slabs[slab.size_class]++;
+      taken_blocks[slab.size_class] += slab.taken_blocks;
     }
   }
 }

@@ -3,6 +3,10 @@
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
 
+static void set_shape(hak_slab* slab) {
+  hak_u32_store_relaxed(&slab->shape, slab->size_class | (uint32_t)slab->units << 8);
+}
+
 void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed) {
   const hak_size_class* row = &hak_size_class_table[size_class];
   slab->block_bytes = row->block_bytes;
@@ -11,6 +15,7 @@ void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed) {
   slab->words = (uint16_t)((row->blocks + 63) / 64);
   slab->size_class = (uint8_t)size_class;
   slab->units = row->units;
+  set_shape(slab);
   slab->first_word = 0;
   const bool is_one_word = slab->words == 1;
   slab->fresh_word = zeroed && !is_one_word ? 0 : slab->words;
@@ -32,6 +37,7 @@ void hak_slab_init_span(hak_slab* slab, uint32_t units) {
   slab->words = 1;
   slab->size_class = HAK_SLAB_SPAN;
   slab->units = (uint8_t)units;
+  set_shape(slab);
   slab->first_word = 0;
   slab->fresh_word = 1;
   slab->clean_bits = 0;
@@ -40,6 +46,20 @@ void hak_slab_init_span(hak_slab* slab, uint32_t units) {
   slab->listed = false;
   slab->free_bits[0] = 0;
   hak_u32_store_relaxed(&slab->free_count, 0);
+}
+
+hak_slab_figures hak_slab_read_figures(const hak_slab* slab) {
+  const uint32_t shape = hak_u32_load_relaxed(&slab->shape);
+  hak_slab_figures out;
+  out.size_class = (uint8_t)shape;
+  out.slab_bytes = (uint64_t)(shape >> 8) * HAK_UNIT_BYTES;
+  const bool is_span = out.size_class == HAK_SLAB_SPAN;
+  const uint64_t blocks = is_span ? 1 : hak_size_class_table[out.size_class].blocks;
+  const uint64_t block_bytes = is_span ? out.slab_bytes : hak_size_class_table[out.size_class].block_bytes;
+  const uint64_t free_count = hak_slab_free_count(slab);
+  out.taken_blocks = free_count < blocks ? blocks - free_count : 0;
+  out.taken_bytes = out.taken_blocks * block_bytes;
+  return out;
 }
 
 uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask) {

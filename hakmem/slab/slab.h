@@ -45,6 +45,8 @@ typedef struct hak_slab {
   uint8_t size_class;
   uint8_t units;
   uint8_t first_unit; /* index in the SuperSlab */
+  /* size_class | units << 8 once more, for reports, which may look while the units change hands. Sync: atomic */
+  hak_atomic_u32 shape;
 
   /* Owner-written. */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
@@ -71,6 +73,18 @@ void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed);
 
 /** Makes `slab` a span of `units` units: one block, taken. */
 void hak_slab_init_span(hak_slab* slab, uint32_t units);
+
+/** What reports say of a slab or span. */
+typedef struct hak_slab_figures {
+  uint8_t size_class; /* or HAK_SLAB_SPAN */
+  uint64_t slab_bytes;
+  uint64_t taken_blocks;
+  uint64_t taken_bytes;
+} hak_slab_figures;
+
+/** Any thread, at any time; of a slab that changes hands meanwhile the figures may be those of before or after, or none
+ *  taken. */
+hak_slab_figures hak_slab_read_figures(const hak_slab* slab);
 
 /** Index of the block that holds `ptr`, which lies in the slab. */
 HAK_ALWAYS_INLINE uint32_t hak_slab_index(const hak_slab* slab, const void* ptr) {
