@@ -267,9 +267,10 @@ void hak_shared_pool_drain_parked(uint32_t count) {
   if (orphan == NULL || hak_u32_load_relaxed(&orphan->state) != HAK_HEAP_PARKED) {
     orphan = hak_heap_first_parked_locked();
   }
-  for (uint32_t i = 0; i < count && orphan != NULL; i++) {
+  const uint32_t parked = hak_heap_parked_count();
+  for (uint32_t i = 0; i < count && i < parked; i++) {
     drain_heap_locked(orphan);
-    orphan = orphan->next_parked;
+    orphan = orphan->next_parked != NULL ? orphan->next_parked : hak_heap_first_parked_locked();
   }
   next_to_drain = orphan;
   hak_lock_give(hak_heap_parked_lock());
