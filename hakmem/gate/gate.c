@@ -419,6 +419,7 @@ size_t hak_gate_trim(void) {
   hak_unified_cache_flush(heap);
   size_t bytes = (size_t)hak_warm_pool_purge(heap);
   hak_lifecycle_leave(heap);
+  hak_lifecycle_trim_common();
   bytes += (size_t)hak_purge_all();
   errno = saved_errno;
   return bytes;

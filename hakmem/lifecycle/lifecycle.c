@@ -134,6 +134,8 @@ void hak_lifecycle_leave_common(hak_heap* heap) {
   hak_lock_give(&common_lock);
 }
 
+void hak_lifecycle_trim_common(void) { hak_lifecycle_leave_common(enter_common()); }
+
 __attribute__((constructor)) static void on_library_start(void) {
   const int saved_errno = errno;
   ensure_started();

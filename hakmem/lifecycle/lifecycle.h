@@ -22,6 +22,10 @@ HAK_BEGIN_DECLS
 hak_heap* hak_lifecycle_enter_slow(void);
 void hak_lifecycle_leave_common(hak_heap* heap);
 
+/** Takes in what other threads have freed of the common heap's blocks, and releases its empty slabs. Its next use would
+ *  do the same, but there may be none. The caller is in no heap. */
+void hak_lifecycle_trim_common(void);
+
 /** The heap to work on in a slow path, entered: the thread's own (made now if it has none yet), or the common heap with
  *  its lock held. Never NULL. */
 HAK_ALWAYS_INLINE hak_heap* hak_lifecycle_enter(void) {
