@@ -1,5 +1,6 @@
 /* C++'s operator new and delete under their Itanium ABI names, so that the library needs no C++ run-time. Where the
  * program has one, its new-handler is called and std::bad_alloc thrown by it; the weak names below are libstdc++'s. */
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +15,8 @@ typedef void (*new_handler)(void);
 /* std::get_new_handler(), std::__throw_bad_alloc() */
 __attribute__((weak)) new_handler _ZSt15get_new_handlerv(void);
 __attribute__((weak, noreturn)) void _ZSt17__throw_bad_allocv(void);
+/* In static programs and with older libcs only where something else brought it in. */
+__attribute__((weak)) void* dlsym(void* library, const char* name);
 
 __attribute__((noreturn)) static void throw_bad_alloc(void) {
   if (_ZSt17__throw_bad_allocv != NULL) _ZSt17__throw_bad_allocv();
@@ -43,21 +46,38 @@ static HAK_SLOW void* new_slow(size_t alignment, size_t size, bool may_throw) {
   return NULL;
 }
 
+/* The nothrow forms: NULL also where the handler throws. To catch that takes C++, so the run-time's own forms are asked,
+ * which call the throwing forms above them and catch. Without a shared C++ run-time the exception ends the program. */
+static HAK_SLOW void* new_nothrow_slow(size_t alignment, size_t size, const void* tag) {
+  void* block = hak_gate_aligned(alignment, size);
+  if (block != NULL) return block;
+  const bool plain = alignment <= HAK_MIN_ALIGN_BYTES;
+  void* next =
+      dlsym == NULL ? NULL : dlsym(RTLD_NEXT, plain ? "_ZnwmRKSt9nothrow_t" : "_ZnwmSt11align_val_tRKSt9nothrow_t");
+  if (next == NULL) return new_slow(alignment, size, false);
+  if (plain) return ((void* (*)(size_t, const void*))next)(size, tag);
+  return ((void* (*)(size_t, size_t, const void*))next)(size, alignment, tag);
+}
+
 static HAK_NOINLINE void* new_or_throw(size_t size) {
   void* block = hak_gate_malloc_slow(size);
   return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, true);
 }
 
-static HAK_NOINLINE void* new_or_null(size_t size) {
+static HAK_NOINLINE void* new_or_null(size_t size, const void* tag) {
   void* block = hak_gate_malloc_slow(size);
-  return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, false);
+  return HAK_LIKELY(block != NULL) ? block : new_nothrow_slow(HAK_MIN_ALIGN_BYTES, size, tag);
 }
 
 /* A miss leaves by a tail call, so that a hit saves no register and looks at no result: it costs what malloc's does. */
-HAK_ALWAYS_INLINE void* new_block(size_t size, bool may_throw) {
+HAK_ALWAYS_INLINE void* new_block(size_t size) {
   void* block;
-  if (HAK_LIKELY(hak_gate_try_hit(size, &block))) return block;
-  return may_throw ? new_or_throw(size) : new_or_null(size);
+  return HAK_LIKELY(hak_gate_try_hit(size, &block)) ? block : new_or_throw(size);
+}
+
+HAK_ALWAYS_INLINE void* new_block_nothrow(size_t size, const void* tag) {
+  void* block;
+  return HAK_LIKELY(hak_gate_try_hit(size, &block)) ? block : new_or_null(size, tag);
 }
 
 /* Declares and defines one exported function. */
@@ -69,16 +89,16 @@ HAK_ALWAYS_INLINE void* new_block(size_t size, bool may_throw) {
   HAK_EXPORT void name parameters { hak_gate_free(ptr); }
 
 /* The tag is std::nothrow_t's address; the size and alignment of a delete are the block's and not needed. */
-EXPORT_NEW(_Znwm, (size_t size), new_block(size, true))
-EXPORT_NEW(_Znam, (size_t size), new_block(size, true))
-EXPORT_NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void* tag), ((void)tag, new_block(size, false)))
-EXPORT_NEW(_ZnamRKSt9nothrow_t, (size_t size, const void* tag), ((void)tag, new_block(size, false)))
+EXPORT_NEW(_Znwm, (size_t size), new_block(size))
+EXPORT_NEW(_Znam, (size_t size), new_block(size))
+EXPORT_NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void* tag), new_block_nothrow(size, tag))
+EXPORT_NEW(_ZnamRKSt9nothrow_t, (size_t size, const void* tag), new_block_nothrow(size, tag))
 EXPORT_NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), new_slow(alignment, size, true))
 EXPORT_NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), new_slow(alignment, size, true))
 EXPORT_NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void* tag),
-           ((void)tag, new_slow(alignment, size, false)))
+           new_nothrow_slow(alignment, size, tag))
 EXPORT_NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void* tag),
-           ((void)tag, new_slow(alignment, size, false)))
+           new_nothrow_slow(alignment, size, tag))
 
 #define UNUSED __attribute__((unused))
 EXPORT_DELETE(_ZdlPv, (void* ptr))
