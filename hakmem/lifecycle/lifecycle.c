@@ -112,7 +112,9 @@ hak_heap* hak_lifecycle_enter_slow(void) {
   const bool started = ensure_started();
   hak_heap* heap = NULL;
   if (started && !thread_is_past_exit && exit_key_works) {
-    heap = hak_heap_acquire(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES));
+    /* A main thread that allocated before libc gave its thread-local variables their initial values has one already. */
+    heap = (hak_heap*)pthread_getspecific(exit_key);
+    if (heap == NULL) heap = hak_heap_acquire(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES));
   }
   if (heap == NULL) {
     errno = saved_errno;
