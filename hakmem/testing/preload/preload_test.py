@@ -1,0 +1,152 @@
+"""Programs with libhakmem.so preloaded: each shows what it must and nothing on stderr."""
+
+import pathlib
+import re
+import resource
+import unittest
+import xml.etree.ElementTree
+
+from hakmem.testing.harness import process
+
+FOLDER = pathlib.Path("hakmem/testing/preload")
+DEEPBIND_LIBRARY = FOLDER / "libdeepbind_lib.so"
+MIB = 1 << 20
+
+HELLO = re.compile(
+    r"hakmem \d+\.\d+\.\d+ active: ON_ERROR=0 DECAY_MS=500 SUPERSLAB_CACHE=8 WHALE_CACHE_BYTES=33554432 "
+    r"THREAD_CACHE_BYTES=8388608 HUGE_PAGES=1 STATS_AT_EXIT=0 VERBOSE=1\n"
+)
+
+
+def run(program: str, *args: str, **options) -> process.Outcome:
+    return process.run(FOLDER / program, *args, preload=[process.LIBRARY], **options)
+
+
+class Programs(unittest.TestCase):
+    def check(self, outcome: process.Outcome, stdout: str = "ok\n", stderr: str = "") -> None:
+        self.assertEqual(outcome.status, 0, str(outcome))
+        self.assertEqual(outcome.stdout, stdout, str(outcome))
+        self.assertEqual(outcome.stderr, stderr, str(outcome))
+
+    def test_quiet_programs(self) -> None:
+        for program, *args in (
+            ["hello"],
+            ["semantics"],
+            ["operators"],
+            ["operators", "nothrow"],
+            ["introspection", "bad_info"],
+            ["introspection", "figures"],
+            ["introspection", "parameters"],
+            ["introspection", "trim"],
+            ["crowd"],
+            ["forks"],
+            ["execs", "exec", "100"],
+            ["execs", "vfork", "50"],
+            ["signals"],
+            ["sandbox"],
+        ):
+            with self.subTest(program=program, args=args):
+                self.check(run(program, *args))
+
+    def test_hakmem_is_what_runs(self) -> None:
+        """Every subtest above would pass on a good libc too."""
+        for program, *args in (["hello"], ["semantics"], ["operators"], ["early"]):
+            with self.subTest(program):
+                outcome = run(program, *args, env={"HAKMEM_VERBOSE": "1"})
+                self.assertEqual(outcome.status, 0, str(outcome))
+                self.assertRegex(outcome.stderr, HELLO, str(outcome))
+
+    def test_every_exec_starts_anew(self) -> None:
+        outcome = run("execs", "exec", "20", env={"HAKMEM_VERBOSE": "1"})
+        self.assertEqual((outcome.status, len(HELLO.findall(outcome.stderr))), (0, 21), str(outcome))
+
+    def test_malloc_before_main_and_after(self) -> None:
+        self.check(run("early"), "ok\natexit done\ndestructor done\n")
+
+    def test_the_heap_made_before_main_is_kept(self) -> None:
+        """The linker resets thread-local variables after IFUNC resolvers have run."""
+        outcome = run("early", env={"HAKMEM_STATS_AT_EXIT": "1"})
+        self.assertIn("heaps: all 1, parked 0\n", outcome.stderr, str(outcome))
+
+    def test_little_address_space(self) -> None:
+        for limit_mib in (16, 32, 64):
+            with self.subTest(limit_mib=limit_mib):
+                limit = (limit_mib * MIB, limit_mib * MIB)
+                outcome = run("limits", preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, limit))
+                self.assertEqual((outcome.status, outcome.stderr), (0, ""), str(outcome))
+                *fills, last = outcome.stdout.splitlines()
+                self.assertEqual(last, "ok", str(outcome))
+                for fill in fills:
+                    held_kib = int(re.fullmatch(r"\d+ bytes: (\d+) KiB", fill).group(1))
+                    self.assertGreater(held_kib, limit_mib * 1024 // 3, str(outcome))
+
+
+class Reports(unittest.TestCase):
+    def test_malloc_info_is_xml(self) -> None:
+        outcome = run("introspection", "info")
+        self.assertEqual((outcome.status, outcome.stderr), (0, ""), str(outcome))
+        root = xml.etree.ElementTree.fromstring(outcome.stdout)
+        self.assertEqual((root.tag, root.get("version")), ("malloc", "1"))
+        sizes = root.findall("heap/sizes/size")
+        held = [size for size in sizes if int(size.get("from")) <= 400 <= int(size.get("to"))]
+        self.assertEqual(len(held), 1, str(outcome))
+        self.assertGreaterEqual(int(held[0].get("count")), 20000, str(outcome))
+        mapped = root.find("heap/total[@type='mmap']")
+        self.assertEqual(mapped.get("count"), "1", str(outcome))
+        self.assertGreaterEqual(int(mapped.get("size")), 10 * MIB, str(outcome))
+        self.assertGreaterEqual(int(root.find("heap/system").get("size")), 10 * MIB + 20000 * 400, str(outcome))
+
+    def test_malloc_stats_go_to_stderr(self) -> None:
+        outcome = run("introspection", "stats")
+        self.assertEqual((outcome.status, outcome.stdout), (0, "ok\n"), str(outcome))
+        for text in ("mapped for blocks", "class     slabs    blocks taken", "misuse reported: 0\n"):
+            self.assertIn(text, outcome.stderr)
+
+
+class Options(unittest.TestCase):
+    def hello(self, **env: str) -> process.Outcome:
+        outcome = run("hello", env=env)
+        self.assertEqual((outcome.status, outcome.stdout), (0, "ok\n"), str(outcome))
+        return outcome
+
+    def test_a_bad_value_is_named_once_and_ignored(self) -> None:
+        complaint = "hakmem: ignored HAKMEM_DECAY_MS=never: not a number from 0 to 3600000\n"
+        self.assertEqual(self.hello(HAKMEM_DECAY_MS="never").stderr, complaint)
+        verbose = self.hello(HAKMEM_DECAY_MS="never", HAKMEM_VERBOSE="1").stderr
+        self.assertEqual(verbose.count(complaint), 1)
+        self.assertRegex(verbose, HELLO)
+        self.assertIn("not one of abort, warn, ignore", self.hello(HAKMEM_ON_ERROR="panic").stderr)
+
+    def test_unknown_names_are_left_alone(self) -> None:
+        self.assertEqual(self.hello(HAKMEM_NO_SUCH="1", HAKMEM_="2", hakmem_verbose="1").stderr, "")
+
+    def test_verbose_is_one_line(self) -> None:
+        self.assertIsNotNone(HELLO.fullmatch(self.hello(HAKMEM_VERBOSE="1").stderr))
+        self.assertIn(" DECAY_MS=7 ", self.hello(HAKMEM_VERBOSE="1", HAKMEM_DECAY_MS="7").stderr)
+
+    def test_stats_at_exit(self) -> None:
+        text = self.hello(HAKMEM_STATS_AT_EXIT="1").stderr
+        self.assertEqual(text.count("  mapped for blocks "), 1, text)
+        self.assertEqual(text.splitlines()[-1], "  misuse reported: 0", text)
+
+
+class DeepBind(unittest.TestCase):
+    """A library loaded with RTLD_DEEPBIND has libc's malloc and free, whatever is preloaded: a limit of preloading."""
+
+    def test_blocks_that_stay_on_their_side(self) -> None:
+        outcome = run("deepbind", str(DEEPBIND_LIBRARY.absolute()), "apart")
+        self.assertEqual((outcome.status, outcome.stdout, outcome.stderr), (0, "ok\n", ""), str(outcome))
+
+    def test_a_block_of_libc_freed_by_us_is_reported(self) -> None:
+        outcome = run("deepbind", str(DEEPBIND_LIBRARY.absolute()), "theirs")
+        self.assertEqual(outcome.signal_name, "SIGABRT", str(outcome))
+        self.assertRegex(outcome.stderr, r"^hakmem: foreign pointer 0x[0-9a-f]+ \(not a live block of this allocator\)\n$")
+
+    def test_a_block_of_ours_freed_by_libc_is_reported_by_libc(self) -> None:
+        outcome = run("deepbind", str(DEEPBIND_LIBRARY.absolute()), "ours")
+        self.assertEqual(outcome.signal_name, "SIGABRT", str(outcome))
+        self.assertNotIn("hakmem", outcome.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
