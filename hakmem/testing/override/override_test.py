@@ -1,0 +1,100 @@
+"""Programs that HAKMEM is linked into, and programs that load it beside libc's malloc."""
+
+import pathlib
+import re
+import struct
+import unittest
+
+from hakmem.testing.harness import process
+
+FOLDER = pathlib.Path("hakmem/testing/override")
+HUNGRY_STATIC = FOLDER / "libhungry_static.so"
+HUNGRY_DYNAMIC = FOLDER / "libhungry_dynamic.so"
+MAP = pathlib.Path("hakmem/libhakmem.map")
+PT_INTERP, PT_TLS, ET_EXEC, ET_DYN, SHT_DYNSYM = 3, 7, 2, 3, 11
+# What a library loaded late may use of the linker's reserve, shared by all such libraries of a process.
+TLS_BYTES_MAX = 64
+
+
+class Elf:
+    """What the tests ask of a 64-bit little-endian ELF file."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._data = data = path.read_bytes()
+        self.type = struct.unpack_from("<H", data, 16)[0]
+        start = struct.unpack_from("<Q", data, 32)[0]
+        entry_bytes, count = struct.unpack_from("<HH", data, 54)
+        self.memory_bytes = {}
+        for i in range(count):
+            at = start + i * entry_bytes
+            self.memory_bytes[struct.unpack_from("<I", data, at)[0]] = struct.unpack_from("<Q", data, at + 40)[0]
+
+    def exported(self) -> set[str]:
+        """Names that the dynamic symbol table defines."""
+        start, (entry_bytes, count) = struct.unpack_from("<Q", self._data, 40)[0], struct.unpack_from("<HH", self._data, 58)
+        sections = [struct.unpack_from("<IIQQQQII", self._data, start + i * entry_bytes) for i in range(count)]
+        names = set()
+        for _, kind, _, _, offset, size, link, _ in sections:
+            if kind != SHT_DYNSYM:
+                continue
+            strings = sections[link][4]
+            for at in range(offset, offset + size, 24):
+                name, _, _, section = struct.unpack_from("<IBBH", self._data, at)
+                if section != 0:
+                    names.add(self._data[strings + name : self._data.index(b"\0", strings + name)].decode())
+        return names
+
+
+class Linked(unittest.TestCase):
+    def check(self, outcome: process.Outcome) -> None:
+        self.assertEqual((outcome.status, outcome.stdout, outcome.stderr), (0, "ok\n", ""), str(outcome))
+
+    def test_programs(self) -> None:
+        for program in ("program", "semantics", "operators"):
+            for way in ("dynamic", "static", "static_pie"):
+                with self.subTest(program=program, way=way):
+                    self.check(process.run(FOLDER / f"{program}_{way}"))
+                    verbose = process.run(FOLDER / f"{program}_{way}", env={"HAKMEM_VERBOSE": "1"})
+                    self.assertRegex(verbose.stderr, r"^hakmem \d+\.\d+\.\d+ active: .*\n$", str(verbose))
+
+    def test_a_throwing_handler_under_nothrow(self) -> None:
+        self.check(process.run(FOLDER / "operators_dynamic", "nothrow"))
+
+    def test_they_are_linked_as_they_say(self) -> None:
+        kinds = {"dynamic": (ET_DYN, True), "static": (ET_EXEC, False), "static_pie": (ET_DYN, False)}
+        for way, kind in kinds.items():
+            with self.subTest(way):
+                elf = Elf(FOLDER / f"program_{way}")
+                self.assertEqual((elf.type, PT_INTERP in elf.memory_bytes), kind)
+
+    def test_preloaded_into_a_program_that_has_it(self) -> None:
+        """The preloaded library comes first even where the program has HAKMEM in it: one of them serves all."""
+        self.check(process.run(FOLDER / "program_dynamic", preload=[process.LIBRARY]))
+
+
+class Beside(unittest.TestCase):
+    def check(self, outcome: process.Outcome) -> None:
+        self.assertEqual((outcome.status, outcome.stdout, outcome.stderr), (0, "ok\n", ""), str(outcome))
+
+    def test_the_api_beside_libc(self) -> None:
+        self.check(process.run(FOLDER / "beside"))
+
+    def test_loaded_into_a_running_program(self) -> None:
+        library = str(process.LIBRARY.absolute())
+        hungry = [str(HUNGRY_DYNAMIC.absolute()), str(HUNGRY_STATIC.absolute())]
+        for others in ([], hungry[:1], hungry[1:], hungry):
+            with self.subTest([pathlib.Path(name).name for name in others]):
+                self.check(process.run(FOLDER / "guest", library, *others))
+
+    def test_the_library_exports_what_its_map_names(self) -> None:
+        """A name in the map that nothing defines is passed over in silence."""
+        named = re.search(r"global:(.*)local:", MAP.read_text(encoding="utf-8"), re.DOTALL).group(1)
+        self.assertEqual(Elf(process.LIBRARY).exported(), set(re.findall(r"\w+", named)))
+
+    def test_thread_local_variables_are_few(self) -> None:
+        self.assertGreater(Elf(HUNGRY_STATIC).memory_bytes[PT_TLS], 1000)
+        self.assertLessEqual(Elf(process.LIBRARY).memory_bytes[PT_TLS], TLS_BYTES_MAX)
+
+
+if __name__ == "__main__":
+    unittest.main()
