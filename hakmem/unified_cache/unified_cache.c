@@ -46,7 +46,7 @@ typedef struct word_batch {
   uint32_t word;
   uintptr_t base; /* of block 0 of the word */
   uint64_t size_bytes;
-  uint64_t mask;  /* not 0 once there is a slab */
+  uint64_t mask; /* not 0 once there is a slab */
 } word_batch;
 
 static void report_blocks(hak_misuse misuse, const word_batch* batch, uint64_t mask) {
