@@ -253,19 +253,47 @@ def hak_cc_test(name, srcs, copts = [], features = [], linkopts = [], size = "sm
     )
 
 def hak_fuzz_test(name, srcs, deps = [], args = [], linkopts = [], **kwargs):
-    """A libFuzzer target (LLVMFuzzerTestOneInput), built and run for a bounded time in --config=fuzz.
+    """A libFuzzer target (LLVMFuzzerTestOneInput), and a test that replays its inputs in every build.
 
-    `bazel run --config=fuzz` on it, with libFuzzer's own arguments after --, fuzzes for longer.
+    In --config=fuzz `<name>` fuzzes for a bounded time, starting from its inputs; `bazel run --config=fuzz`
+    on it, with libFuzzer's own arguments after --, fuzzes for longer. `<name>_replay` runs the target over
+    each input once. The inputs are the files of corpus/<name>/ and regressions/<name>/ in the package.
+
+    Args:
+      name: `<subject>_fuzz`.
+      srcs: C++ sources (.cc).
+      deps: what the target includes.
+      args: further arguments for libFuzzer.
+      linkopts: further options.
+      **kwargs: passed on to both cc_test.
     """
+    folders = ["corpus/" + name]
+    if native.glob(["regressions/%s/*" % name]):
+        folders.append("regressions/" + name)
+    inputs = native.glob([folder + "/*" for folder in folders])
+    package = native.package_name()
     hak_cc_test(
         name = name,
         srcs = srcs,
-        args = ["-max_total_time=20"] + args,
+        # Seeds, and not a folder: libFuzzer would write what it finds there.
+        args = ["-max_total_time=20"] + (
+            ["-seed_inputs=" + ",".join(["%s/%s" % (package, path) for path in inputs])] if inputs else []
+        ) + args,
         linkopts = linkopts + ["-fsanitize=fuzzer"],
         size = "medium",
+        data = inputs,
         tags = ["fuzz"],
         target_compatible_with = ONLY_FUZZ,
         deps = deps,
+        **kwargs
+    )
+    hak_cc_test(
+        name = name + "_replay",
+        srcs = srcs,
+        args = ["%s/%s" % (package, folder) for folder in folders],
+        data = inputs,
+        linkopts = linkopts,
+        deps = deps + ["//fuzz:replay_main"],
         **kwargs
     )
 

@@ -1,0 +1,19 @@
+/* main of a fuzz target's replay test: runs the target on the files and folders given. */
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "fuzz/replay.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size_bytes);
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> paths(argv + 1, argv + argc);
+  for (const std::string& path : paths) {
+    if (path[0] != '-') continue;
+    std::fprintf(stderr, "usage: %s FILE-OR-FOLDER...    runs the fuzz target on each file\n", argv[0]);
+    return path == "--help" ? 0 : 2;
+  }
+  return fuzz::ReplayAll(LLVMFuzzerTestOneInput, paths, fuzz::ReplayLimits(), stdout) ? 0 : 1;
+}
