@@ -61,4 +61,33 @@ TEST(Trim, ReachesTheHeapsOfAllDeadThreads) {
   }
 }
 
+// A key destructor that runs after the allocator's own: the key is younger. Its block is the common heap's.
+void AllocateAfterExit(void* slot) {
+  void* block = hak_malloc(kBytes);
+  memset(block, 1, kBytes);
+  *static_cast<void**>(slot) = block;
+}
+
+TEST(Trim, ReachesWhatThreadsLeftAfterTheirExit) {
+  hak_free(hak_malloc(1));
+  pthread_key_t key;
+  ASSERT_EQ(pthread_key_create(&key, AllocateAfterExit), 0);
+  std::vector<void*> blocks(kThreads);
+  for (void*& slot : blocks) {
+    std::thread([&slot, key] {
+      hak_free(hak_malloc(1));
+      ASSERT_EQ(pthread_setspecific(key, &slot), 0);
+    }).join();
+  }
+  for (void* block : blocks) {
+    ASSERT_TRUE(IsResident(block));
+    hak_free(block);
+  }
+  hak_trim();
+  size_t resident = 0;
+  for (void* block : blocks) resident += IsResident(block);
+  EXPECT_EQ(resident, 0u);
+  pthread_key_delete(key);
+}
+
 }  // namespace
