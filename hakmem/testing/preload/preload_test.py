@@ -9,6 +9,7 @@ import xml.etree.ElementTree
 from hakmem.testing.harness import process
 
 FOLDER = pathlib.Path("hakmem/testing/preload")
+AUDITOR_LIBRARY = FOLDER / "libauditor_lib.so"
 DEEPBIND_LIBRARY = FOLDER / "libdeepbind_lib.so"
 MIB = 1 << 20
 
@@ -67,6 +68,11 @@ class Programs(unittest.TestCase):
         """The linker resets thread-local variables after IFUNC resolvers have run."""
         outcome = run("early", env={"HAKMEM_STATS_AT_EXIT": "1"})
         self.assertIn("heaps: all 1, parked 0\n", outcome.stderr, str(outcome))
+
+    def test_an_auditor_of_the_dynamic_linker(self) -> None:
+        audit = {"LD_AUDIT": str(AUDITOR_LIBRARY.absolute())}
+        self.check(run("early", env=audit), "ok\natexit done\ndestructor done\n")
+        self.check(run("semantics", env=audit))
 
     def test_little_address_space(self) -> None:
         for limit_mib in (16, 32, 64):

@@ -60,9 +60,9 @@ static void impossible_sizes(void) {
     EXPECT_NO_MEMORY(malloc(too_big[i]));
     EXPECT_NO_MEMORY(calloc(1, too_big[i]));
     EXPECT_NO_MEMORY(calloc(too_big[i], 1));
-    EXPECT_NO_MEMORY(realloc(kept, too_big[i]));
+    EXPECT_NO_MEMORY(realloc(launder(kept), too_big[i]));
     EXPECT_NO_MEMORY(realloc(NULL, too_big[i]));
-    EXPECT_NO_MEMORY(reallocarray(kept, too_big[i], 1));
+    EXPECT_NO_MEMORY(reallocarray(launder(kept), too_big[i], 1));
     EXPECT_NO_MEMORY(aligned_alloc(64, too_big[i]));
     EXPECT_NO_MEMORY(memalign(64, too_big[i]));
     EXPECT_NO_MEMORY(valloc(too_big[i]));
@@ -82,7 +82,7 @@ static void overflowing_products(void) {
       {SIZE_MAX, 2}, {2, SIZE_MAX}, {SIZE_MAX / 2 + 1, 2}, {(size_t)1 << 32, (size_t)1 << 32}, {SIZE_MAX, SIZE_MAX}};
   for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
     EXPECT_NO_MEMORY(calloc(factors[i][0], factors[i][1]));
-    EXPECT_NO_MEMORY(reallocarray(kept, factors[i][0], factors[i][1]));
+    EXPECT_NO_MEMORY(reallocarray(launder(kept), factors[i][0], factors[i][1]));
     EXPECT_NO_MEMORY(reallocarray(NULL, factors[i][0], factors[i][1]));
   }
   EXPECT(is_filled(kept, 7, 100));
