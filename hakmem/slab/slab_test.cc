@@ -317,6 +317,26 @@ TEST(Slab, SpansAreOneTakenBlock) {
   }
 }
 
+TEST(Slab, ReportsSayWhatIsTaken) {
+  TestSlab slab(hak_size_class_of(1024));
+  hak_slab_take_run(slab.get());
+  hak_slab_give_word(slab.get(), 0, 7);
+  hak_slab_figures report = hak_slab_read_figures(slab.get());
+  EXPECT_EQ(report.size_class, hak_size_class_of(1024));
+  EXPECT_EQ(report.slab_bytes, kUnit);
+  EXPECT_EQ(report.taken_blocks, 61u);
+  EXPECT_EQ(report.taken_bytes, 61 * 1024u);
+  /* Caught amid a change of class: never more than nothing. */
+  hak_u32_store_relaxed(&slab->free_count, 4096);
+  EXPECT_EQ(hak_slab_read_figures(slab.get()).taken_blocks, 0u);
+  hak_slab_init_span(slab.get(), 31);
+  report = hak_slab_read_figures(slab.get());
+  EXPECT_EQ(report.size_class, uint32_t{HAK_SLAB_SPAN});
+  EXPECT_EQ(report.slab_bytes, 31 * kUnit);
+  EXPECT_EQ(report.taken_blocks, 1u);
+  EXPECT_EQ(report.taken_bytes, 31 * kUnit);
+}
+
 TEST(Slab, IsValidDetectsDamage) {
   TestSlab slab(hak_size_class_of(48)); /* 1365 blocks: the last word has a tail */
   const hak_slab intact = *slab.get();
