@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,7 +51,7 @@ inline void LoadConfig(std::string entry) {
 
 inline bool ReadsAsZero(const char* base, size_t bytes) {
   hak_unpoison(base, bytes);
-  return std::all_of(base, base + bytes, [](char c) { return c == 0; });
+  return base[0] == 0 && memcmp(base, base + 1, bytes - 1) == 0;
 }
 
 inline void Fill(char* base, size_t bytes) {

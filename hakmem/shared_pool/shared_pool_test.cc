@@ -1,8 +1,7 @@
 // Slabs, spans and the stages they come from.
 #include "hakmem/shared_pool/shared_pool.h"
 
-#include <errno.h>
-
+#include <algorithm>
 #include <random>
 #include <set>
 #include <vector>

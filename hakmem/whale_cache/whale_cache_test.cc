@@ -41,7 +41,7 @@ void NoteMetadata(hak_os_fake_call call, void*, size_t size_bytes) {
 
 bool IsAll(const char* base, size_t bytes, char value) {
   hak_unpoison(base, bytes);
-  return std::all_of(base, base + bytes, [value](char c) { return c == value; });
+  return base[0] == value && memcmp(base, base + 1, bytes - 1) == 0;
 }
 
 void Fill(char* base, size_t bytes, char value = 0x5a) {
