@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "hakmem/shared_pool/pool_fixture.h"
+#include "hakmem/shared_pool/test_pool.h"
 #include "hakmem/shared_pool/shared_pool.h"
 
 #include "gtest/gtest.h"

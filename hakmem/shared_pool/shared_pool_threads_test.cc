@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "hakmem/remote_free/remote_free.h"
-#include "hakmem/shared_pool/pool_fixture.h"
+#include "hakmem/shared_pool/test_pool.h"
 #include "hakmem/shared_pool/shared_pool.h"
 
 #include "gtest/gtest.h"

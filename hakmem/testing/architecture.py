@@ -102,8 +102,9 @@ def conditional_findings(source: Source) -> List[str]:
 
 
 def header_findings(source: Source) -> List[str]:
-    """A box's header that does not open with its contract."""
-    is_box_header = source.path.endswith(".h") and not source.path.endswith("_inl.h")
+    """A box's header that does not open with its contract. Those for its tests are named test_*.h and have none."""
+    name = source.path.rpartition("/")[2]
+    is_box_header = name.endswith(".h") and not name.endswith("_inl.h") and not name.startswith("test_")
     if not is_box_header or box_of(source.path) in (None, "include", "testing"):
         return []
     opening = re.match(r"/\*(.*?)\*/", source.text, flags=re.S)

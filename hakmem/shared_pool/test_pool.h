@@ -1,7 +1,7 @@
 // What the tests of the shared pool have in common: a pool without a SuperSlab before each test and after it, and
 // nothing mapped in the end but the memory of descriptors.
-#ifndef HAKMEM_SHARED_POOL_POOL_FIXTURE_H_
-#define HAKMEM_SHARED_POOL_POOL_FIXTURE_H_
+#ifndef HAKMEM_SHARED_POOL_TEST_POOL_H_
+#define HAKMEM_SHARED_POOL_TEST_POOL_H_
 
 #include <string.h>
 
@@ -94,4 +94,4 @@ class PoolFixture : public testing::Test {
   hak_heap* heap_ = nullptr;
 };
 
-#endif  // HAKMEM_SHARED_POOL_POOL_FIXTURE_H_
+#endif  // HAKMEM_SHARED_POOL_TEST_POOL_H_
