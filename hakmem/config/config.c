@@ -40,6 +40,10 @@ uint64_t hak_config_get(hak_option option) {
   return hak_u64_load_relaxed(&values[option]);
 }
 
+const char* hak_config_word(hak_option option) {
+  return rows[option].words == NULL ? NULL : rows[option].words[hak_config_get(option)];
+}
+
 const char* hak_config_name(hak_option option) { return rows[option].name; }
 
 static void set_value(hak_option option, uint64_t value) {

@@ -50,6 +50,9 @@ bool hak_config_load_as(char** environment, bool is_secure);
 /** Forgets what was read and restores every default. For tests. */
 void hak_config_reset_for_test(void);
 
+/** The value in force as the environment would spell it, where it is one of a few words; NULL where it is a number. */
+const char* hak_config_word(hak_option option);
+
 /** Name of an option without the prefix, e.g. "DECAY_MS". */
 const char* hak_config_name(hak_option option);
 

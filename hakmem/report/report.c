@@ -69,7 +69,12 @@ void hak_report_hello(int fd) {
     hak_print_str(&line, " ");
     hak_print_str(&line, hak_config_name((hak_option)i));
     hak_print_str(&line, "=");
-    hak_print_u64(&line, hak_config_get((hak_option)i));
+    const char* word = hak_config_word((hak_option)i);
+    if (word != NULL) {
+      hak_print_str(&line, word);
+    } else {
+      hak_print_u64(&line, hak_config_get((hak_option)i));
+    }
   }
   hak_print_str(&line, "\n");
   hak_print_flush(&line, fd);
