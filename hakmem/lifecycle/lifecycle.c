@@ -31,6 +31,9 @@ static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
 /* In lock order: docs/lock_order.md. Handlers that were registered before ours run while the locks are held, after us in
  * prepare and before us in parent and child, and may allocate: the forking thread passes through its own locks. */
 static void before_fork(void) {
+  /* Forked by a signal handler that interrupted the allocator: to wait for our own thread would be for ever. The child
+   * may call what is async-signal-safe, as the standard has it, and needs no lock. */
+  if (hak_lock_is_inside()) return;
   hak_lock_take(&common_lock);
   hak_lock_take(hak_heap_parked_lock());
   hak_lock_take(hak_shared_pool_lock());
@@ -40,6 +43,7 @@ static void before_fork(void) {
 }
 
 static void after_fork_parent(void) {
+  if (!hak_lock_get_holds_all()) return;
   hak_lock_set_holds_all(false);
   hak_lock_give(hak_metadata_lock());
   hak_lock_give(hak_whale_cache_lock());
@@ -49,6 +53,7 @@ static void after_fork_parent(void) {
 }
 
 static void after_fork_child(void) {
+  if (!hak_lock_get_holds_all()) return;
   hak_lock_set_holds_all(false);
   hak_heap_orphan_others_locked(hak_heap_current);
   hak_lock_reset(hak_metadata_lock());

@@ -7,6 +7,7 @@
 enum { HAK_LOCK_SPINS = 100 };
 
 __thread bool hak_lock_holds_all __attribute__((tls_model("initial-exec")));
+__thread uint32_t hak_lock_depth __attribute__((tls_model("initial-exec")));
 
 void hak_lock_take_slow(hak_lock* lock) {
   for (int spin = 0; spin < HAK_LOCK_SPINS; spin++) {
@@ -14,6 +15,8 @@ void hak_lock_take_slow(hak_lock* lock) {
     hak_cpu_relax();
   }
   const int saved_errno = errno;
+  hak_lock_depth++;
+  hak_compiler_barrier();
   while (hak_u32_exchange_seq(&lock->word, 2) != 0) hak_os_sys_futex_wait(&lock->word.raw, 2);
   errno = saved_errno;
 }

@@ -25,6 +25,14 @@ typedef struct hak_lock {
 /** Private to the lock: invariant 3. */
 extern __thread bool hak_lock_holds_all __attribute__((tls_model("initial-exec")));
 
+/** Private to the lock: locks that the thread holds or is about to take. Never too low, even between two instructions. */
+extern __thread uint32_t hak_lock_depth __attribute__((tls_model("initial-exec")));
+
+/** True when the calling thread is amid a take or holds a lock: what is asked by a signal handler that interrupted it. */
+HAK_ALWAYS_INLINE bool hak_lock_is_inside(void) { return hak_lock_depth != 0; }
+
+HAK_ALWAYS_INLINE bool hak_lock_get_holds_all(void) { return hak_lock_holds_all; }
+
 /** Says whether the calling thread holds every lock of the allocator. */
 HAK_ALWAYS_INLINE void hak_lock_set_holds_all(bool holds_all) { hak_lock_holds_all = holds_all; }
 
@@ -34,8 +42,13 @@ void hak_lock_give_slow(hak_lock* lock);
 /** True: taken. False: somebody holds it. */
 HAK_ALWAYS_INLINE bool hak_lock_try_take(hak_lock* lock) {
   if (HAK_UNLIKELY(hak_lock_holds_all)) return true;
+  hak_lock_depth++;
+  hak_compiler_barrier();
   uint32_t expected = 0;
-  return hak_u32_cas_acq_rel(&lock->word, &expected, 1);
+  if (HAK_LIKELY(hak_u32_cas_acq_rel(&lock->word, &expected, 1))) return true;
+  hak_compiler_barrier();
+  hak_lock_depth--;
+  return false;
 }
 
 HAK_ALWAYS_INLINE void hak_lock_take(hak_lock* lock) {
@@ -45,10 +58,15 @@ HAK_ALWAYS_INLINE void hak_lock_take(hak_lock* lock) {
 HAK_ALWAYS_INLINE void hak_lock_give(hak_lock* lock) {
   if (HAK_UNLIKELY(hak_lock_holds_all)) return;
   if (HAK_UNLIKELY(hak_u32_exchange_seq(&lock->word, 0) == 2)) hak_lock_give_slow(lock);
+  hak_compiler_barrier();
+  hak_lock_depth--;
 }
 
 /** After fork, in the child: the holder was this thread, and the sleepers are gone. */
-HAK_ALWAYS_INLINE void hak_lock_reset(hak_lock* lock) { hak_u32_store_relaxed(&lock->word, 0); }
+HAK_ALWAYS_INLINE void hak_lock_reset(hak_lock* lock) {
+  hak_u32_store_relaxed(&lock->word, 0);
+  if (hak_lock_depth != 0) hak_lock_depth--;
+}
 
 HAK_END_DECLS
 

@@ -52,7 +52,7 @@ void InChild() {
 __attribute__((constructor(101))) void RegisterEarly() { pthread_atfork(Prepare, InParent, InChild); }
 
 TEST(ForkOrder, EarlyHandlersMayAllocate) {
-  alarm(60); /* the defect was a hang */
+  alarm(20); /* the defect was a hang */
   armed = true;
   const pid_t child = fork();
   if (child == 0) {
