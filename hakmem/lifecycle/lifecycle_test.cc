@@ -151,7 +151,9 @@ void RunAfterExit(void* arg) {
     const hak_bin* bin = reinterpret_cast<hak_bin*>(hak_registry_word(first));
     Free(first);
     Free(second);
+    hak_heap* again = hak_lifecycle_enter(); /* for its lock */
     seen->cached.push_back(bin->cap - bin->top);
+    hak_lifecycle_leave(again);
   }
   if (seen->rounds_left-- > 0) pthread_setspecific(seen->key, seen);
 }

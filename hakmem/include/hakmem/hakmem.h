@@ -69,7 +69,7 @@ HAK_API_MALLOC void* hak_memalign(size_t alignment, size_t size);
 HAK_API size_t hak_malloc_usable_size(const void* ptr);
 
 /** The usable size that a request of `size` bytes would get: what to ask for when any use can be made of it. 0 when no
- *  block of that size can exist. */
+ *  block of that size can exist. A request above 2 MiB may be served by a freed block that is up to a quarter longer. */
 HAK_API size_t hak_good_size(size_t size);
 
 /** Makes the block `ptr` at least `size` bytes long without moving it. Returns `ptr`, or NULL when that cannot be done

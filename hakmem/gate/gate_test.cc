@@ -1,0 +1,358 @@
+/* What the hak_ functions promise in hakmem.h when there is memory and the program does nothing wrong. */
+#include "hakmem/gate/gate.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "hakmem/gate/gate_test_inl.h"
+#include "hakmem/os/os_fake.h"
+#include <hakmem/hakmem.h>
+
+#include "gtest/gtest.h"
+
+namespace {
+
+TEST_F(Gate, BlocksOfSizeZeroAreDifferentAndCanBeFreed) {
+  std::set<void*> blocks;
+  for (int i = 0; i < 1000; i++) {
+    void* block = hak_malloc(0);
+    ASSERT_NE(block, nullptr);
+    ASSERT_TRUE(blocks.insert(block).second);
+  }
+  for (const auto& make : {+[] { return hak_calloc(0, 8); }, +[] { return hak_calloc(8, 0); },
+                           +[] { return hak_realloc(nullptr, 0); }, +[] { return hak_aligned_alloc(64, 0); }}) {
+    void* block = make();
+    ASSERT_NE(block, nullptr);
+    ASSERT_TRUE(blocks.insert(block).second);
+  }
+  for (void* block : blocks) hak_free(block);
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, EverySizeIsAlignedAndWhollyUsable) {
+  for (const size_t size : BorderSizes()) {
+    char* block = static_cast<char*>(hak_malloc(size));
+    ASSERT_NE(block, nullptr) << size;
+    ASSERT_TRUE(IsAligned(block, 16)) << size;
+    Fill(block, size, size);
+    ASSERT_TRUE(Holds(block, size, size));
+    hak_free(block);
+  }
+  for (size_t size = 0; size < 5000; size++) {
+    void* block = hak_malloc(size);
+    ASSERT_TRUE(IsAligned(block, 16)) << size;
+    hak_free(block);
+  }
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, LiveBlocksDoNotOverlap) {
+  std::mt19937 random(5);
+  std::vector<std::pair<char*, size_t>> live;
+  const std::vector<size_t> sizes = BorderSizes();
+  for (int step = 0; step < 20000; step++) {
+    if (live.size() < 150 && random() % 3 != 0) {
+      const size_t size = step % 50 == 0 ? sizes[random() % sizes.size()] : random() % 2000;
+      char* block = static_cast<char*>(hak_malloc(size));
+      ASSERT_NE(block, nullptr);
+      Fill(block, std::min<size_t>(size, 4000), reinterpret_cast<uintptr_t>(block) >> 4);
+      live.emplace_back(block, size);
+    } else if (!live.empty()) {
+      std::swap(live[random() % live.size()], live.back());
+      const auto [block, size] = live.back();
+      ASSERT_TRUE(Holds(block, std::min<size_t>(size, 4000), reinterpret_cast<uintptr_t>(block) >> 4));
+      hak_free(block);
+      live.pop_back();
+    }
+  }
+  for (const auto& [block, size] : live) hak_free(block);
+}
+
+// --- calloc ---
+
+TEST_F(Gate, CallocIsZeroEvenWhereMemoryWasUsed) {
+  for (int round = 0; round < 3; round++) {
+    for (const size_t size : BorderSizes()) {
+      std::vector<void*> dirty;
+      for (int i = 0; i < 3; i++) {
+        dirty.push_back(hak_malloc(size));
+        memset(dirty.back(), 0xa5, size);
+      }
+      for (void* block : dirty) hak_free(block);
+      if (round == 1) hak_trim();
+      void* blocks[3];
+      for (void*& block : blocks) {
+        block = hak_calloc(size, 1);
+        ASSERT_NE(block, nullptr);
+        ASSERT_TRUE(IsZero(block, size)) << size << " in round " << round;
+        memset(block, 0x5a, size);
+      }
+      for (void* block : blocks) hak_free(block);
+    }
+  }
+}
+
+TEST_F(Gate, CallocMultiplies) {
+  void* block = hak_calloc(100, 50);
+  EXPECT_GE(hak_malloc_usable_size(block), 5000u);
+  EXPECT_TRUE(IsZero(block, 5000));
+  hak_free(block);
+}
+
+// --- alignments ---
+
+TEST_F(Gate, AlignedAllocGivesEveryAlignment) {
+  for (size_t alignment = 1; alignment <= 4 * kMiB; alignment *= 2) {
+    for (const size_t size : {0ul, 1ul, 16ul, 17ul, 100ul, 4096ul, 5000ul, 70000ul, 300000ul}) {
+      void* blocks[2] = {hak_aligned_alloc(alignment, size), hak_memalign(alignment, size)};
+      for (void* block : blocks) {
+        ASSERT_NE(block, nullptr);
+        ASSERT_TRUE(IsAligned(block, alignment)) << alignment;
+        ASSERT_TRUE(IsAligned(block, 16));
+        ASSERT_GE(hak_malloc_usable_size(block), size);
+        Fill(block, size, alignment);
+      }
+      ASSERT_NE(blocks[0], blocks[1]);
+      ASSERT_TRUE(Holds(blocks[0], size, alignment));
+      hak_free(blocks[0]);
+      hak_free_aligned_sized(blocks[1], alignment, size);
+    }
+  }
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, AlignedAllocRefusesWhatIsNoPowerOfTwo) {
+  for (const size_t alignment : {0ul, 3ul, 6ul, 24ul, 48ul, 100ul, 4097ul, SIZE_MAX}) {
+    errno = 0;
+    EXPECT_EQ(hak_aligned_alloc(alignment, 64), nullptr) << alignment;
+    EXPECT_EQ(errno, EINVAL) << alignment;
+  }
+}
+
+TEST_F(Gate, MemalignRoundsTheAlignmentUp) {
+  const struct {
+    size_t alignment, rounded;
+  } rows[] = {{0, 16}, {1, 16}, {3, 16}, {17, 32}, {24, 32}, {48, 64}, {100, 128}, {4097, 8192}, {65537, 131072}};
+  for (const auto& row : rows) {
+    void* block = hak_memalign(row.alignment, 40);
+    ASSERT_NE(block, nullptr) << row.alignment;
+    EXPECT_TRUE(IsAligned(block, row.rounded)) << row.alignment;
+    hak_free(block);
+  }
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, PosixMemalignTakesMultiplesOfPointers) {
+  for (size_t alignment = 8; alignment <= kMiB; alignment *= 2) {
+    void* block = nullptr;
+    ASSERT_EQ(hak_posix_memalign(&block, alignment, 100), 0);
+    EXPECT_TRUE(IsAligned(block, alignment));
+    hak_free(block);
+  }
+  for (const size_t alignment : {0ul, 1ul, 2ul, 4ul, 12ul, 24ul, 40ul, SIZE_MAX}) {
+    void* out = this;
+    EXPECT_EQ(hak_posix_memalign(&out, alignment, 100), EINVAL) << alignment;
+    EXPECT_EQ(out, this);
+  }
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, VallocAndPvallocArePages) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  for (const size_t size : {size_t{0}, size_t{1}, page, page + 1, 100 * page + 1}) {
+    void* one = hak_gate_valloc(size);
+    void* whole = hak_gate_pvalloc(size);
+    EXPECT_TRUE(IsAligned(one, page));
+    EXPECT_TRUE(IsAligned(whole, page));
+    EXPECT_GE(hak_malloc_usable_size(one), size);
+    EXPECT_GE(hak_malloc_usable_size(whole), (size + page - 1) / page * page);
+    hak_free(one);
+    hak_free(whole);
+  }
+}
+
+// --- sizes ---
+
+TEST_F(Gate, UsableSizeIsStableAndWhollyTheCallers) {
+  EXPECT_EQ(hak_malloc_usable_size(nullptr), 0u);
+  std::vector<std::pair<char*, size_t>> blocks;
+  for (const size_t size : BorderSizes()) {
+    char* block = static_cast<char*>(hak_malloc(size));
+    const size_t usable = hak_malloc_usable_size(block);
+    ASSERT_GE(usable, std::max<size_t>(size, 1));
+    Fill(block, usable, size);
+    blocks.emplace_back(block, usable);
+  }
+  size_t i = 0;
+  for (const size_t size : BorderSizes()) {
+    const auto [block, usable] = blocks[i++];
+    ASSERT_EQ(hak_malloc_usable_size(block), usable);
+    ASSERT_TRUE(Holds(block, usable, size)) << size;
+    hak_free(block);
+  }
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, GoodSizeIsTheUsableSize) {
+  const auto expect_good = [](size_t size) {
+    void* block = hak_malloc(size);
+    ASSERT_EQ(hak_good_size(size), hak_malloc_usable_size(block)) << size;
+    ASSERT_EQ(hak_good_size(hak_good_size(size)), hak_good_size(size)) << size;
+    hak_free(block);
+  };
+  for (size_t size = 0; size <= 40000; size += size < 2100 ? 1 : 61) expect_good(size);
+  for (const size_t size : BorderSizes()) {
+    hak_trim(); /* a whale from the cache may be longer */
+    expect_good(size);
+  }
+  EXPECT_EQ(hak_good_size(kTooMuch), 0u);
+  EXPECT_EQ(hak_good_size(SIZE_MAX), 0u);
+  EXPECT_EQ(hak_good_size(static_cast<size_t>(PTRDIFF_MAX)), 0u);
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, AReusedWhaleIsLongerByAQuarterAtMost) {
+  hak_free(hak_malloc(5 * kMiB));
+  void* block = hak_malloc(4 * kMiB + kMiB / 2);
+  EXPECT_GE(hak_malloc_usable_size(block), hak_good_size(4 * kMiB + kMiB / 2));
+  EXPECT_LE(hak_malloc_usable_size(block), (4 * kMiB + kMiB / 2) / 4 * 5);
+  hak_free(block);
+}
+
+// --- free ---
+
+TEST_F(Gate, FreeKeepsErrnoWhateverTheKernelSays) {
+  hak_free(nullptr);
+  hak_free_sized(nullptr, 100);
+  hak_free_aligned_sized(nullptr, 64, 100);
+  EXPECT_EQ(errno, kErrno);
+  std::vector<void*> blocks;
+  for (const size_t size : {size_t{16}, 5 * kKiB, 200 * kKiB, 500 * kKiB, 3 * kMiB, 40 * kMiB}) {
+    for (int i = 0; i < 40 && i * size < 100 * kMiB; i++) blocks.push_back(hak_malloc(size));
+  }
+  hak_os_fake_fail_from(HAK_OS_FAKE_MUNMAP, 1, EPERM);
+  hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EPERM);
+  for (void* block : blocks) hak_free(block);
+  EXPECT_EQ(errno, kErrno);
+  hak_trim();
+  EXPECT_EQ(errno, kErrno);
+  EXPECT_GT(hak_os_fake_failures(HAK_OS_FAKE_MUNMAP), 0u);
+}
+
+TEST_F(Gate, FreeSizedTakesTheSizesThatABlockCanHave) {
+  for (const size_t size : KindSizes()) {
+    hak_free_sized(hak_malloc(size), size);
+    void* block = hak_malloc(size);
+    hak_free_sized(block, hak_malloc_usable_size(block));
+    hak_free_sized(hak_calloc(size, 1), size);
+    hak_free_sized(hak_realloc(hak_malloc(100), size), size);
+  }
+  hak_free_sized(hak_malloc(0), 0);
+  EXPECT_EQ(hak_misuse_count(), 0u);
+}
+
+// --- batches ---
+
+TEST_F(Gate, BatchesAreManyMallocsAndFrees) {
+  for (const size_t size : {size_t{0}, size_t{64}, 5 * kKiB, 300 * kKiB}) {
+    const size_t count = size > kKiB ? 20 : 500;
+    std::vector<void*> blocks(count + 1, this);
+    ASSERT_EQ(hak_malloc_batch(size, count, blocks.data()), count);
+    EXPECT_EQ(blocks[count], this); /* and nothing behind */
+    EXPECT_EQ(std::set<void*>(blocks.begin(), blocks.end()).size(), count + 1);
+    for (size_t i = 0; i < count; i++) Fill(blocks[i], size, i);
+    for (size_t i = 0; i < count; i++) ASSERT_TRUE(Holds(blocks[i], size, i));
+    hak_free(blocks[1]);
+    blocks[1] = nullptr;
+    blocks[count] = nullptr;
+    hak_free_batch(blocks.data(), count + 1);
+  }
+  EXPECT_EQ(hak_malloc_batch(64, 0, nullptr), 0u);
+  hak_free_batch(nullptr, 0);
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, ABatchMayBeFreedByAnotherThread) {
+  std::vector<void*> blocks(3000);
+  ASSERT_EQ(hak_malloc_batch(64, blocks.size(), blocks.data()), blocks.size());
+  std::thread([&blocks] { hak_free_batch(blocks.data(), blocks.size()); }).join();
+  std::vector<void*> again(3000);
+  ASSERT_EQ(hak_malloc_batch(64, again.size(), again.data()), again.size());
+  EXPECT_EQ(std::set<void*>(again.begin(), again.end()).size(), again.size());
+  hak_free_batch(again.data(), again.size());
+}
+
+// --- questions ---
+
+TEST_F(Gate, IsInHeapAnswersForAnyValue) {
+  static int in_data;
+  int on_stack = 0;
+  const auto bent = [](const void* ptr) {
+    return reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(ptr) | (uintptr_t{1} << 52));
+  };
+  for (const void* other :
+       {static_cast<const void*>(nullptr), reinterpret_cast<const void*>(1), reinterpret_cast<const void*>(UINTPTR_MAX),
+        reinterpret_cast<const void*>(uintptr_t{1} << 63), static_cast<const void*>(&in_data),
+        static_cast<const void*>(&on_stack), static_cast<const void*>("literal"),
+        reinterpret_cast<const void*>(&hak_malloc)}) {
+    EXPECT_FALSE(hak_is_in_heap(other)) << other;
+  }
+  for (const size_t size : KindSizes()) {
+    char* block = static_cast<char*>(hak_malloc(size));
+    EXPECT_TRUE(hak_is_in_heap(block)) << size;
+    EXPECT_TRUE(hak_is_in_heap(block + size / 2)) << size;
+    EXPECT_TRUE(hak_is_in_heap(block + size - 1)) << size;
+    EXPECT_FALSE(hak_is_in_heap(bent(block))) << size;
+    hak_free(block);
+    hak_trim();
+    EXPECT_FALSE(hak_is_in_heap(block)) << size;
+  }
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, TrimGivesFreeMemoryBack) {
+  hak_trim();
+  const uint64_t before = hak_os_fake_mapped_bytes();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 100000; i++) {
+    blocks.push_back(hak_malloc(256));
+    memset(blocks.back(), 1, 256);
+  }
+  for (int i = 0; i < 10; i++) {
+    for (const size_t size : {300 * kKiB, 3 * kMiB}) {
+      blocks.push_back(hak_malloc(size));
+      memset(blocks.back(), 1, size);
+    }
+  }
+  EXPECT_GT(hak_os_fake_mapped_bytes(), before + 50 * kMiB);
+  for (void* block : blocks) hak_free(block);
+  EXPECT_GT(hak_trim(), 20 * kMiB);
+  EXPECT_LE(hak_os_fake_mapped_bytes(), before + 2 * kMiB); /* descriptors stay */
+  EXPECT_EQ(hak_trim(), 0u);
+  EXPECT_EQ(errno, kErrno);
+}
+
+TEST_F(Gate, VersionIsThatOfTheHeader) {
+  EXPECT_STREQ(hak_version(), HAK_VERSION_TEXT);
+  EXPECT_EQ(std::to_string(HAK_VERSION_MAJOR) + "." + std::to_string(HAK_VERSION_MINOR) + "." +
+                std::to_string(HAK_VERSION_PATCH),
+            hak_version());
+}
+
+TEST_F(Gate, StatsArePrintedToStderr) {
+  testing::internal::CaptureStderr();
+  hak_stats_print();
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(text.find("hakmem " HAK_VERSION_TEXT "\n"), 0u);
+  EXPECT_NE(text.find("  mapped for blocks  "), std::string::npos);
+  EXPECT_EQ(errno, kErrno);
+}
+
+}  // namespace
