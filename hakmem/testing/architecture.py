@@ -15,7 +15,7 @@ PUBLIC_HEADER = "hakmem/include/hakmem/hakmem.h"
 
 #: Where the kernel, the compiler and libc are told apart.
 CONDITIONAL_BOXES = ("base", "os", "config")
-CONDITIONAL_FILES = ("hakmem/gate/override.c", "hakmem/gate/override_new.c", "hakmem/gate/preload.c")
+CONDITIONAL_FILES = ("hakmem/gate/override.c", "hakmem/gate/override_new.c")
 
 HEADER_WORDS = ("Purpose", "Owns", "Invariants", "Threads", "Cost", "Fails", "Fork")
 

@@ -13,9 +13,10 @@ AUDITOR_LIBRARY = FOLDER / "libauditor_lib.so"
 DEEPBIND_LIBRARY = FOLDER / "libdeepbind_lib.so"
 MIB = 1 << 20
 
+# What each option is by default is not told here.
 HELLO = re.compile(
-    r"hakmem \d+\.\d+\.\d+ active: ON_ERROR=abort DECAY_MS=500 SUPERSLAB_CACHE=8 WHALE_CACHE_BYTES=33554432 "
-    r"THREAD_CACHE_BYTES=1048576 HUGE_PAGES=1 STATS_AT_EXIT=0 VERBOSE=1\n"
+    r"hakmem \d+\.\d+\.\d+ active: ON_ERROR=(?:abort|warn|ignore) DECAY_MS=\d+ SUPERSLAB_CACHE=\d+ WHALE_CACHE_BYTES=\d+ "
+    r"THREAD_CACHE_BYTES=\d+ HUGE_PAGES=\d STATS_AT_EXIT=0 VERBOSE=1\n"
 )
 
 
