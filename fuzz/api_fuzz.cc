@@ -1,15 +1,16 @@
 /* Every hak_ function, in any order, with any sizes and alignments, by three kinds of thread, against the reference model.
  *
  * An operation is one byte for what and by whom, then its operands. Blocks live in slots. One thread acts at a time, so
- * that an input means the same each time: the main thread, a second one that lives as long as the process and so frees
- * and resizes the main thread's blocks from afar, and threads that live for one operation and leave their blocks
- * behind. The model checks each result and the contents of each block; what it cannot know is checked here. */
+ * that an input means the same each time: the main thread, a second one that frees and resizes the main thread's blocks
+ * from afar, and threads that live for one operation and leave their blocks behind. The model checks each result and the
+ * contents of each block; what it cannot know is checked here. */
 #include <errno.h>
 #include <stdint.h>
 
 #include <array>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -32,6 +33,9 @@ using hak_model::Model;
 constexpr size_t kPlentyBytes = size_t{8} << 20;
 constexpr size_t kHopelessBytes = size_t{1} << 47; /* more than there is address space */
 constexpr size_t kMaxLiveBytes = size_t{24} << 20;
+/* Filling and checking large blocks takes time: no more than so much of it an input. */
+constexpr size_t kMaxWorkBytes = size_t{32} << 20;
+constexpr size_t kSmallBytes = size_t{4} << 10;
 constexpr unsigned kPlentyAlignmentShift = 23;
 /* Up to here a block has exactly the size that hak_good_size promises; a larger one may come from the cache of whales. */
 constexpr size_t kExactBytes = size_t{1984} << 10;
@@ -75,13 +79,19 @@ size_t TakePowerOfTwo(fuzz::Input& input) {
 
 bool IsPowerOfTwo(size_t n) { return n != 0 && (n & (n - 1)) == 0; }
 
-/* A thread that acts when told to, while the one that tells waits. */
+/* A thread that acts when told to, while the one that tells waits. It starts with the first act. */
 class Helper {
  public:
-  Helper() : thread_([this] { Loop(); }) { thread_.detach(); }
+  ~Helper() {
+    if (!thread_.joinable()) return;
+    Run(nullptr);
+    thread_.join();
+  }
 
+  /* Nothing to act: the end of the thread. */
   void Run(const std::function<void()>& act) {
     std::unique_lock<std::mutex> lock(mutex_);
+    if (!thread_.joinable()) thread_ = std::thread([this] { Loop(); });
     act_ = &act;
     changed_.notify_all();
     changed_.wait(lock, [this] { return act_ == nullptr; });
@@ -90,9 +100,10 @@ class Helper {
  private:
   void Loop() {
     std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
+    for (bool is_over = false; !is_over;) {
       changed_.wait(lock, [this] { return act_ != nullptr; });
-      (*act_)();
+      is_over = !*act_;
+      if (!is_over) (*act_)();
       act_ = nullptr;
       changed_.notify_all();
     }
@@ -103,18 +114,6 @@ class Helper {
   const std::function<void()>* act_ = nullptr;
   std::thread thread_;
 };
-
-/* Runs `act` on the thread that `who`, 0 to 7, stands for. */
-void RunAs(unsigned who, const std::function<void()>& act) {
-  static Helper* const helper = new Helper(); /* its thread never ends */
-  if (who < 5) {
-    act();
-  } else if (who < 7) {
-    helper->Run(act);
-  } else {
-    std::thread(act).join();
-  }
-}
 
 class Session {
  public:
@@ -127,12 +126,22 @@ class Session {
     }
     for (Block& block : slots_) Free(&block);
     FUZZ_CHECK(checked_.model()->LiveBlocks() == 0 && checked_.model()->LiveBytes() == 0);
-    /* The next input of this process finds as little of this one as can be. */
-    RunAs(5, [] { hak_trim(); });
-    hak_trim();
+    helper_ = nullptr;
+    hak_trim(); /* the next input of this process finds as little of this one as can be */
   }
 
  private:
+  /* Runs `act` on the thread that `who`, 0 to 7, stands for. */
+  void RunAs(unsigned who, const std::function<void()>& act) {
+    if (who < 5) {
+      act();
+    } else if (who < 7) {
+      helper_->Run(act);
+    } else {
+      std::thread(act).join();
+    }
+  }
+
   void Act(unsigned what) {
     switch (what) {
       case 0:
@@ -185,9 +194,12 @@ class Session {
     *block = Block();
   }
 
-  /* False: too much would be live. */
+  /* False: too much would be live, or this input has had its share of work on large blocks. */
   bool HasRoomFor(size_t bytes) {
-    return bytes > kPlentyBytes || checked_.model()->LiveBytes() + bytes <= kMaxLiveBytes;
+    if (bytes > kMaxLiveBytes) return bytes >= kHopelessBytes;
+    if (bytes > kSmallBytes && spent_bytes_ + bytes > kMaxWorkBytes) return false;
+    spent_bytes_ += bytes;
+    return checked_.model()->LiveBytes() + bytes <= kMaxLiveBytes;
   }
 
   static void CheckSuccess(bool is_success, size_t bytes, size_t alignment = 1) {
@@ -277,7 +289,7 @@ class Session {
     const size_t first = input_.TakeBelow(kSlots - kBatchMax + 1);
     const size_t count = input_.TakeBelow(kBatchMax + 1);
     const size_t bytes = TakeSize(input_);
-    if (!HasRoomFor(bytes <= kPlentyBytes ? bytes * count : bytes)) return;
+    if (!HasRoomFor(bytes < kHopelessBytes ? bytes * count : bytes)) return;
     for (size_t i = 0; i < count; i++) Free(&slots_[first + i]);
     const size_t done = checked_.MallocBatch(bytes, count, &slots_[first]);
     if (count != 0) CheckSuccess(done == count, bytes);
@@ -368,7 +380,9 @@ class Session {
 
   Checked& checked_;
   fuzz::Input input_;
+  std::unique_ptr<Helper> helper_ = std::make_unique<Helper>();
   std::array<Block, kSlots> slots_;
+  size_t spent_bytes_ = 0;
 };
 
 }  // namespace

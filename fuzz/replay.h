@@ -18,7 +18,7 @@ namespace fuzz {
 using Target = int (*)(const uint8_t* data, size_t size_bytes);
 
 struct ReplayLimits {
-  unsigned seconds_per_input = 60;
+  unsigned seconds_per_input = 30;
 };
 
 /** Runs `target` on each of `paths`: a file, or a folder for every file directly in it. Names on `out` each input that
