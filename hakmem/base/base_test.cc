@@ -1,3 +1,5 @@
+#include "hakmem/base/base.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,12 +11,12 @@
 #include <thread>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "hakmem/base/atomics.h"
-#include "hakmem/base/base.h"
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
 #include "hakmem/base/print.h"
+
+#include "gtest/gtest.h"
 
 namespace {
 
@@ -231,8 +233,7 @@ TEST_F(ChecksDeathTest, DieAbortsWhateverTheAction) {
   hak_set_error_action(HAK_ERROR_IGNORE);
   EXPECT_EXIT(hak_die("count of moons", kBlock), testing::KilledBySignal(SIGABRT),
               "^hakmem: broken invariant: count of moons at 0x7f1234567840\n$");
-  EXPECT_EXIT(hak_die("no place", nullptr), testing::KilledBySignal(SIGABRT),
-              "^hakmem: broken invariant: no place\n$");
+  EXPECT_EXIT(hak_die("no place", nullptr), testing::KilledBySignal(SIGABRT), "^hakmem: broken invariant: no place\n$");
 }
 
 TEST_F(ChecksDeathTest, CheckNamesItsConditionAndEvaluatesItOnce) {

@@ -3,8 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "hakmem/base/checks.h"
+
+#include "gtest/gtest.h"
 
 namespace {
 
@@ -105,6 +106,10 @@ TEST_F(Config, Suffixes) {
   EXPECT_NE(LoadAfresh({"HAKMEM_WHALE_CACHE_BYTES=17179869184g"}), ""); /* 2^64 */
 }
 
+TEST_F(Config, NumbersAreNoWords) {
+  for (const NumberRow& row : kNumbers) EXPECT_EQ(hak_config_word(row.option), nullptr) << row.name;
+}
+
 TEST_F(Config, ErrorActionIsAWord) {
   const struct {
     const char* word;
@@ -114,6 +119,7 @@ TEST_F(Config, ErrorActionIsAWord) {
     EXPECT_EQ(LoadAfresh({std::string("HAKMEM_ON_ERROR=") + row.word}), "");
     EXPECT_EQ(hak_config_get(HAK_OPTION_ON_ERROR), static_cast<uint64_t>(row.action));
     EXPECT_EQ(hak_get_error_action(), row.action);
+    EXPECT_STREQ(hak_config_word(HAK_OPTION_ON_ERROR), row.word);
   }
   for (const char* bad : {"", "1", "Abort", "abor", "aborts", "warn "}) {
     EXPECT_EQ(LoadAfresh({std::string("HAKMEM_ON_ERROR=") + bad}),

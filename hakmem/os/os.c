@@ -11,6 +11,10 @@ static hak_atomic_u64 page_bytes_known;
 static hak_atomic_u64 next_aligned_hint;
 static hak_atomic_u64 map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes;
 
+/* Targets of failed moves that could not be unmapped. Past the limit no more moves are tried. */
+enum { TARGETS_LEFT_MAX = 16 };
+static hak_atomic_u32 targets_left;
+
 size_t hak_os_page_bytes(void) {
   uint64_t bytes = hak_u64_load_relaxed(&page_bytes_known);
   if (HAK_UNLIKELY(bytes == 0)) {
@@ -124,17 +128,34 @@ bool hak_os_grow_in_place(void* base, size_t old_bytes, size_t new_bytes) {
 }
 
 void* hak_os_reserve_aligned(size_t size_bytes, size_t alignment) {
+  if (hak_u32_load_relaxed(&targets_left) >= TARGETS_LEFT_MAX) return NULL;
   return map_aligned(size_bytes, alignment, PROT_NONE);
+}
+
+/* After a failed move. Linux before 6.17 unmaps the target before it finds that the pages cannot move, and another thread
+ * may have mapped memory there since. Only a call that was refused at the door has left the target ours to unmap; else
+ * the range, which may still be reserved, stays as it is: address space is lost, memory is not. */
+static void drop_target(void* target, size_t size_bytes, int reason) {
+  if (reason == EPERM || reason == ENOSYS || reason == EINVAL) {
+    hak_os_unmap(target, size_bytes);
+    return;
+  }
+  hak_u64_fetch_sub_relaxed(&mapped_bytes, size_bytes);
+  hak_u32_fetch_add_relaxed(&targets_left, 1);
 }
 
 bool hak_os_move_to(void* base, size_t old_bytes, void* target, size_t new_bytes) {
   const int saved_errno = errno;
   hak_u64_fetch_add_relaxed(&move_calls, 1);
-  void* moved = hak_os_sys_mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+  const bool done = hak_os_sys_mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) != MAP_FAILED;
+  const int reason = errno;
+  if (done) {
+    hak_u64_fetch_sub_relaxed(&mapped_bytes, old_bytes);
+  } else {
+    drop_target(target, new_bytes, reason);
+  }
   errno = saved_errno;
-  if (moved == MAP_FAILED) return false;
-  hak_u64_fetch_sub_relaxed(&mapped_bytes, old_bytes);
-  return true;
+  return done;
 }
 
 uint64_t hak_os_now_ms(void) { return hak_os_sys_clock_ms(); }

@@ -40,11 +40,13 @@ void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted);
 /** Grows the mapping at `base` where it lies. True on success. */
 bool hak_os_grow_in_place(void* base, size_t old_bytes, size_t new_bytes);
 
-/** Address space without memory or access on a multiple of `alignment`, as a target for hak_os_move_to; or NULL. */
+/** Address space without memory or access on a multiple of `alignment`, as a target for hak_os_move_to; or NULL, also
+ *  when too many moves have failed. */
 void* hak_os_reserve_aligned(size_t size_bytes, size_t alignment);
 
 /** Moves the pages of [base, base + old) without copying to the reserved range [target, target + new), which becomes
- *  readable and writable; the old range is gone. False: nothing has changed. */
+ *  readable and writable; the old range is gone. False: the old range is as it was, and the target is no longer the
+ *  caller's. */
 bool hak_os_move_to(void* base, size_t old_bytes, void* target, size_t new_bytes);
 
 /** Coarse monotonic clock in milliseconds. */

@@ -318,8 +318,23 @@ static void record_move(uintptr_t base, size_t old_bytes, uintptr_t moved, size_
   record(moved, moved + new_bytes);
 }
 
+/* Invariant 2, the exception. */
+static void lose_target(void* target, size_t size_bytes) {
+  const int reason = errno;
+  if (reason == EPERM || reason == ENOSYS || reason == EINVAL) return;
+  take_lock();
+  if (is_recorded((uintptr_t)target, (uintptr_t)target + size_bytes) && munmap(target, size_bytes) == 0) {
+    forget((uintptr_t)target, (uintptr_t)target + size_bytes);
+  }
+  give_lock();
+  errno = reason;
+}
+
 void* hak_os_sys_mremap(void* base, size_t old_bytes, size_t new_bytes, int flags, void* target) {
-  if (!begin_call(HAK_OS_FAKE_MREMAP, base, old_bytes, true)) return MAP_FAILED;
+  if (!begin_call(HAK_OS_FAKE_MREMAP, base, old_bytes, true)) {
+    if ((flags & MREMAP_FIXED) != 0) lose_target(target, new_bytes);
+    return MAP_FAILED;
+  }
   const size_t page = page_bytes_locked();
   void* moved = MAP_FAILED;
   const bool is_fixed = (flags & MREMAP_FIXED) != 0;

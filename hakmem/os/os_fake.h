@@ -4,7 +4,8 @@
  *   `//hakmem/os:os_fake`; the record of live mappings.
  * Invariants:
  *   1. Without a script every call reaches the kernel and its result comes back unchanged.
- *   2. A call that is made to fail does not reach the kernel: nothing has changed but errno.
+ *   2. A call that is made to fail does not reach the kernel: nothing has changed but errno. Except that a move to a fixed
+ *      target has unmapped the target, as in Linux before 6.17, unless the error is EPERM, ENOSYS or EINVAL.
  *   3. The record holds the bytes that HAKMEM has mapped, and no others. To unmap, protect, advise or move bytes that
  *      are not on record prints one line and aborts: they are somebody else's.
  *   4. Bases and results are multiples of the page size in force, and a base that is not fails with EINVAL, so that code

@@ -119,12 +119,27 @@ TEST_F(OsFake, RecordFollowsMoves) {
   char* from = Map(2 * kPage);
   char* target = Map(4 * kPage);
   from[0] = 7;
+  hak_os_fake_fail_nth(HAK_OS_FAKE_MREMAP, 1, EPERM);
+  EXPECT_EQ(hak_os_sys_mremap(from, 2 * kPage, 4 * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, target), MAP_FAILED);
+  EXPECT_TRUE(hak_os_fake_is_mapped(target, 4 * kPage)) << "refused at the door";
   EXPECT_EQ(hak_os_sys_mremap(from, 2 * kPage, 4 * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, target), target);
   EXPECT_EQ(target[0], 7);
   EXPECT_FALSE(hak_os_fake_is_mapped(from, kPage));
   EXPECT_TRUE(hak_os_fake_is_mapped(target, 4 * kPage));
   EXPECT_EQ(hak_os_fake_mapped_bytes(), 4 * kPage);
   EXPECT_EQ(hak_os_sys_munmap(target, 4 * kPage), 0);
+}
+
+TEST_F(OsFake, FailedMoveLosesItsTarget) {
+  char* from = Map(2 * kPage);
+  char* target = Map(4 * kPage);
+  from[0] = 7;
+  hak_os_fake_fail_nth(HAK_OS_FAKE_MREMAP, 1, ENOMEM);
+  EXPECT_EQ(hak_os_sys_mremap(from, 2 * kPage, 4 * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, target), MAP_FAILED);
+  EXPECT_FALSE(hak_os_fake_is_mapped(target, kPage));
+  EXPECT_EQ(from[0], 7);
+  EXPECT_EQ(hak_os_fake_mapped_bytes(), 2 * kPage);
+  EXPECT_EQ(hak_os_sys_munmap(from, 2 * kPage), 0);
 }
 
 TEST_F(OsFake, LimitIsOnWhatIsMapped) {

@@ -249,7 +249,9 @@ TEST_F(Report, HelloIsOneLineWithEveryOption) {
   EXPECT_EQ(text.back(), '\n');
   for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) {
     const auto option = static_cast<hak_option>(i);
-    const std::string pair = std::string(" ") + hak_config_name(option) + "=" + std::to_string(hak_config_get(option));
+    const char* word = hak_config_word(option);
+    const std::string value = word != nullptr ? word : std::to_string(hak_config_get(option));
+    const std::string pair = std::string(" ") + hak_config_name(option) + "=" + value;
     EXPECT_NE(text.find(pair), std::string::npos) << pair;
   }
 }

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "hakmem/shared_pool/test_pool.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/shared_pool/test_pool.h"
 
 #include "gtest/gtest.h"
 

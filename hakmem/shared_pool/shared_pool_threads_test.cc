@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "hakmem/remote_free/remote_free.h"
-#include "hakmem/shared_pool/test_pool.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/shared_pool/test_pool.h"
 
 #include "gtest/gtest.h"
 

@@ -39,8 +39,7 @@ TEST(SizeClass, BoundariesOfTheGroups) {
   EXPECT_EQ(hak_size_class_of(128), HAK_SIZE_CLASS_FINE_COUNT - 1u);
   EXPECT_EQ(hak_size_class_of(129), static_cast<uint32_t>(HAK_SIZE_CLASS_FINE_COUNT));
   EXPECT_EQ(hak_size_class_of(HAK_SIZE_CLASS_SHARED_MAX_BYTES), HAK_SIZE_CLASS_SHARED_COUNT - 1u);
-  EXPECT_EQ(hak_size_class_of(HAK_SIZE_CLASS_SHARED_MAX_BYTES + 1),
-            static_cast<uint32_t>(HAK_SIZE_CLASS_SHARED_COUNT));
+  EXPECT_EQ(hak_size_class_of(HAK_SIZE_CLASS_SHARED_MAX_BYTES + 1), static_cast<uint32_t>(HAK_SIZE_CLASS_SHARED_COUNT));
   EXPECT_EQ(hak_size_class_of(HAK_SIZE_CLASS_MAX_BYTES), HAK_SIZE_CLASS_COUNT - 1u);
 }
 
@@ -84,7 +83,8 @@ uint32_t SlowAligned(size_t size, size_t alignment) {
 TEST(SizeClass, AlignedAgreesWithSearch) {
   for (size_t alignment = 1; alignment <= HAK_UNIT_BYTES; alignment *= 2) {
     for (size_t size = 0; size <= HAK_SIZE_CLASS_MAX_BYTES + 1; size += size < 5000 ? 1 : 97) {
-      ASSERT_EQ(hak_size_class_of_aligned(size, alignment), SlowAligned(size, alignment)) << size << " on " << alignment;
+      ASSERT_EQ(hak_size_class_of_aligned(size, alignment), SlowAligned(size, alignment))
+          << size << " on " << alignment;
     }
     ASSERT_EQ(hak_size_class_of_aligned(HAK_SIZE_CLASS_MAX_BYTES, alignment), HAK_SIZE_CLASS_COUNT - 1u);
     ASSERT_EQ(hak_size_class_of_aligned(HAK_SIZE_CLASS_MAX_BYTES + 1, alignment), uint32_t{HAK_SIZE_CLASS_COUNT});

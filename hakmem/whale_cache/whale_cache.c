@@ -197,7 +197,6 @@ static bool grow_by_moving(hak_whale* whale, size_t size_bytes) {
   hak_registry_clear(old_base, 1);
   if (!hak_os_move_to(old_base, whale->size_bytes, target, size_bytes)) {
     hak_registry_set(old_base, 1, HAK_REGISTRY_WHALE, whale);
-    hak_os_unmap(target, size_bytes);
     return false;
   }
   hak_lock_take(&whales.lock);
