@@ -342,9 +342,13 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
     void* block = resize_whale(info->whale, size_bytes);
     if (block != NULL) return block;
   }
+  const int saved_errno = errno;
   void* block = move_block(ptr, info->usable_bytes, size_bytes);
+  if (block != NULL || size_bytes > info->usable_bytes) return block;
   /* A block that shrinks can always stay where it is. */
-  return block == NULL && size_bytes <= info->usable_bytes ? ptr : block;
+  errno = saved_errno;
+  regrant(ptr, info->usable_bytes, size_bytes);
+  return ptr;
 }
 
 /* True for a block of a slab that keeps its place: the common case, told from one descriptor. */
