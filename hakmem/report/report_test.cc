@@ -256,6 +256,10 @@ TEST_F(Report, HelloIsOneLineWithEveryOption) {
   }
 }
 
+TEST_F(Report, HelloSpellsWordsAsTheEnvironmentDoes) {
+  EXPECT_NE(Written(hak_report_hello).find(" ON_ERROR=abort "), std::string::npos);
+}
+
 TEST_F(Report, NothingIsAllocatedAndErrnoIsKept) {
   TakeRun(hak_size_class_of(64));
   std::string xml;
