@@ -237,13 +237,13 @@ void RunWorld(size_t slabs, int owners, int freers, int runs) {
   }
 }
 
-TEST(RemoteFreeThreads, OneOwnerOneFreer) { RunWorld(4, 1, 1, 10000); }
+TEST(RemoteFreeThreads, OneOwnerOneFreer) { RunWorld(4, 1, 1, 3000); }
 
-TEST(RemoteFreeThreads, OneOwnerManyFreersAndOneSlab) { RunWorld(1, 1, 3, 10000); }
+TEST(RemoteFreeThreads, OneOwnerManyFreersAndOneSlab) { RunWorld(1, 1, 3, 2000); }
 
-TEST(RemoteFreeThreads, OwnersParkAdoptAndReleaseWhileOthersFree) { RunWorld(8, 2, 2, 15000); }
+TEST(RemoteFreeThreads, OwnersParkAdoptAndReleaseWhileOthersFree) { RunWorld(8, 2, 2, 5000); }
 
-TEST(RemoteFreeThreads, MoreOwnersThanSlabs) { RunWorld(2, 3, 1, 10000); }
+TEST(RemoteFreeThreads, MoreOwnersThanSlabs) { RunWorld(2, 3, 1, 2000); }
 
 // Round by round two threads publish a block of one slab each while the owner drains. When both have returned, what the
 // owner has not collected is posted: a bit that nobody comes for would be missed for good.
@@ -288,7 +288,7 @@ class Lockstep {
   void GiveUp() { round_.store(kRounds, std::memory_order_release); }
 
  private:
-  static constexpr int kRounds = 4000;
+  static constexpr int kRounds = 2000;
 
   uint32_t TakeBack() {
     const uint32_t count = hak_slab_free_count(slab_.get());

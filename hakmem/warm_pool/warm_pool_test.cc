@@ -21,8 +21,7 @@
 
 namespace {
 
-const uint32_t kClass = hak_size_class_of(512); /* 128 blocks, two words */
-constexpr uint32_t kBlocks = 128;
+const uint32_t kClass = hak_size_class_of(512); /* 128 blocks: two words */
 constexpr uint64_t kAll = ~0ull;
 
 hak_shared_pool_figures Figures() { return hak_shared_pool_read_figures(); }

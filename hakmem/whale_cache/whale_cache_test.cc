@@ -451,19 +451,19 @@ TEST_F(WhaleCache, WhatIsCachedMakesRoomForWhatDoesNotFit) {
 
 // Each call that a life with every kind of act makes, refused in turn.
 TEST_F(WhaleCache, EachCallOfALifeRefused) {
-  LoadConfig("HAKMEM_WHALE_CACHE_BYTES=16m");
+  LoadConfig("HAKMEM_WHALE_CACHE_BYTES=4m");
   for (const hak_os_fake_call call : {HAK_OS_FAKE_MMAP, HAK_OS_FAKE_MUNMAP, HAK_OS_FAKE_MADVISE, HAK_OS_FAKE_MREMAP}) {
     for (uint64_t nth = 1; nth <= 10; nth++) {
       hak_os_fake_fail_nth(call, nth, ENOMEM);
-      hak_whale* whale = Acquire(3 * kMiB);
-      if (whale == nullptr) whale = Acquire(3 * kMiB);
+      hak_whale* whale = Acquire(12 * kUnit);
+      if (whale == nullptr) whale = Acquire(12 * kUnit);
       ASSERT_NE(whale, nullptr);
-      Fill(whale->base, 3 * kMiB);
-      const bool grown = hak_whale_cache_resize(whale, 6 * kMiB);
-      ASSERT_TRUE(grown || hak_whale_cache_resize(whale, 6 * kMiB)) << hak_os_fake_call_name(call) << " " << nth;
-      ASSERT_TRUE(IsAll(whale->base, 3 * kMiB, 0x5a)) << hak_os_fake_call_name(call) << " " << nth;
-      ASSERT_TRUE(hak_whale_cache_resize(whale, 4 * kMiB));
-      ASSERT_TRUE(IsAll(whale->base, 3 * kMiB, 0x5a)) << hak_os_fake_call_name(call) << " " << nth;
+      Fill(whale->base, 12 * kUnit);
+      const bool grown = hak_whale_cache_resize(whale, 24 * kUnit);
+      ASSERT_TRUE(grown || hak_whale_cache_resize(whale, 24 * kUnit)) << hak_os_fake_call_name(call) << " " << nth;
+      ASSERT_TRUE(IsAll(whale->base, 12 * kUnit, 0x5a)) << hak_os_fake_call_name(call) << " " << nth;
+      ASSERT_TRUE(hak_whale_cache_resize(whale, 16 * kUnit));
+      ASSERT_TRUE(IsAll(whale->base, 12 * kUnit, 0x5a)) << hak_os_fake_call_name(call) << " " << nth;
       Release(whale);
       hak_os_fake_fail_never(call);
       hak_whale_cache_purge(0, 0);
