@@ -49,6 +49,11 @@ ONLY_RELEASE = select({
     "//conditions:default": [],
 })
 
+ONLY_ASAN = select({
+    "//platforms:asan": [],
+    "//conditions:default": ["@platforms//:incompatible"],
+})
+
 ONLY_FUZZ = select({
     "//platforms:fuzz": [],
     "//conditions:default": ["@platforms//:incompatible"],
