@@ -32,19 +32,36 @@ static bool notify_owner(hak_slab* slab) {
   }
 }
 
-hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask) {
+/* Sets the bits and sees to it that the owner learns of them. *twice: those that were set already. What comes with them
+ * is not lost: the word was not empty, so whoever set its first bit has yet to reach the owner, or has. */
+static hak_remote_free_result publish(hak_slab* slab, uint32_t word, uint64_t mask, uint64_t* twice) {
   /* Pairs with the exchange in collect_bits. */
-  const uint64_t old = hak_u64_fetch_or_seq(&slab->remote_bits[word], mask);
-  if (HAK_UNLIKELY((old & mask) != 0)) return HAK_REMOTE_FREE_DOUBLE;
+  *twice = hak_u64_fetch_or_seq(&slab->remote_bits[word], mask) & mask;
   if (hak_u32_load_seq(&slab->pending) != 0) return HAK_REMOTE_FREE_DONE;
   return notify_owner(slab) ? HAK_REMOTE_FREE_TO_PARKED : HAK_REMOTE_FREE_DONE;
+}
+
+hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask) {
+  uint64_t twice;
+  const hak_remote_free_result result = publish(slab, word, mask, &twice);
+  return HAK_UNLIKELY(twice != 0) ? HAK_REMOTE_FREE_DOUBLE : result;
+}
+
+static void report_twice(const hak_slab* slab, uint32_t word, uint64_t mask) {
+  for (; mask != 0; mask &= mask - 1) {
+    const uint32_t index = word * 64 + hak_bits_lowest(mask);
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
+  }
 }
 
 static hak_remote_free_result publish_entry(hak_heap* heap, hak_outbox_entry* entry) {
   hak_u64_bump_single_writer(&heap->counters.remote_published, 1);
   hak_slab* slab = entry->slab;
   entry->slab = NULL;
-  return hak_remote_free_publish(slab, entry->word, entry->mask);
+  uint64_t twice;
+  const hak_remote_free_result result = publish(slab, entry->word, entry->mask, &twice);
+  if (HAK_UNLIKELY(twice != 0)) report_twice(slab, entry->word, twice);
+  return result;
 }
 
 static uint32_t entry_room(const hak_slab* slab) {
@@ -75,13 +92,7 @@ hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint
 
 void hak_remote_free_flush(hak_heap* heap) {
   for (uint32_t i = 0; i < HAK_OUTBOX_ENTRIES; i++) {
-    hak_outbox_entry* entry = &heap->outbox[i];
-    if (entry->slab == NULL) continue;
-    const hak_slab* slab = entry->slab;
-    const uint32_t first = entry->word * 64 + hak_bits_lowest(entry->mask);
-    if (publish_entry(heap, entry) == HAK_REMOTE_FREE_DOUBLE) {
-      hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, first), slab->block_bytes);
-    }
+    if (heap->outbox[i].slab != NULL) publish_entry(heap, &heap->outbox[i]);
   }
 }
 
@@ -92,10 +103,7 @@ static void collect_bits(hak_heap* heap, hak_slab* slab) {
     const uint64_t mask = hak_u64_exchange_seq(&slab->remote_bits[i], 0);
     const uint64_t twice = hak_slab_give_word(slab, i, mask);
     hak_u64_bump_single_writer(&heap->counters.remote_merged, hak_bits_count(mask));
-    if (HAK_UNLIKELY(twice != 0)) {
-      const uint32_t index = i * 64 + hak_bits_lowest(twice);
-      hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
-    }
+    if (HAK_UNLIKELY(twice != 0)) report_twice(slab, i, twice);
   }
 }
 

@@ -27,13 +27,14 @@ HAK_BEGIN_DECLS
 
 typedef enum hak_remote_free_result {
   HAK_REMOTE_FREE_DONE,
-  /** The block was free already; nothing changed. */
+  /** A block was free already; it is freed once. */
   HAK_REMOTE_FREE_DOUBLE,
   /** Done, and the slab was posted to a parked heap: nobody may look there soon, the caller should. */
   HAK_REMOTE_FREE_TO_PARKED
 } hak_remote_free_result;
 
-/** Frees block `index` of `slab` through the out-box of `heap`. */
+/** Frees block `index` of `slab` through the out-box of `heap`. DOUBLE: the block waits there already. Double frees that
+ *  come to light because an entry is published are reported by the name of their block. */
 hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint32_t index);
 
 /** The out-box entry that a block of word `word` of `slab` would join. */

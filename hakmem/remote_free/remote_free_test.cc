@@ -194,6 +194,20 @@ TEST_F(RemoteFreeDeathTest, FlushReportsADouble) {
   EXPECT_EQ(WaitingCount(), 0u);
 }
 
+// Not the block that is being freed, nor the first of the entry.
+TEST_F(RemoteFreeDeathTest, APushNamesTheBlockThatWasFreedTwice) {
+  TestSlab& slab = NewSlab(3);
+  hak_remote_free_publish(slab.get(), 0, 0x10);
+  Push(slab, 2);
+  Push(slab, 4);
+  EXPECT_DEATH(Push(slab, 16 * 64 + 7), "double free of 0x[0-9a-f]*100 \\(size class 64\\)");
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  EXPECT_EQ(Push(slab, 16 * 64 + 7), HAK_REMOTE_FREE_DONE) << "this one is fine";
+  EXPECT_EQ(hak_misuse_count(), before + 1);
+  EXPECT_EQ(slab.RemoteCount(), 2u);
+}
+
 TEST_F(RemoteFreeDeathTest, CollectingABlockThatIsFreeAlreadyIsReported) {
   TestSlab& slab = NewSlab(3);
   ASSERT_TRUE(hak_slab_give(slab.get(), 66));

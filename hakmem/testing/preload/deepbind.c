@@ -9,6 +9,11 @@ enum { BYTES = 64 };
 int main(int argc, char** argv) {
   EXPECT(argc == 3);
   void* library = dlopen(argv[1], RTLD_NOW | RTLD_DEEPBIND);
+  if (strcmp(argv[2], "missing") == 0) {
+    EXPECT(library == NULL);
+    say(dlerror());
+    return 0;
+  }
   EXPECT(library != NULL);
   void* (*its_malloc)(size_t) = (void* (*)(size_t))dlsym(library, "deepbind_malloc");
   void (*its_free)(void*) = (void (*)(void*))dlsym(library, "deepbind_free");
