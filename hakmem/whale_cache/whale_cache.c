@@ -7,6 +7,11 @@
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 
+enum {
+  /* Cached whales that stay however fast the process grows. */
+  GROWING_KEEP_BYTES = 8 * 1024 * 1024
+};
+
 /* Newest first. */
 typedef struct whale_list {
   hak_whale* newest;
@@ -112,23 +117,6 @@ static hak_whale* map_whale(size_t size_bytes, size_t alignment) {
   return whale;
 }
 
-hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* zeroed) {
-  if (size_bytes > PTRDIFF_MAX - HAK_UNIT_BYTES) return NULL;
-  size_bytes = size_bytes == 0 ? HAK_UNIT_BYTES : hak_round_up(size_bytes, HAK_UNIT_BYTES);
-  if (alignment < HAK_UNIT_BYTES) alignment = HAK_UNIT_BYTES;
-  hak_whale* whale = take_cached(size_bytes, alignment);
-  *zeroed = whale == NULL;
-  if (whale == NULL) whale = map_whale(size_bytes, alignment);
-  if (whale == NULL) {
-    /* Address space or commit limit: what we sit on may be what is missing. */
-    if (hak_whale_cache_purge(0, 0) == 0) return NULL;
-    whale = map_whale(size_bytes, alignment);
-    if (whale == NULL) return NULL;
-  }
-  hak_registry_set(whale->base, 1, HAK_REGISTRY_WHALE, whale);
-  return whale;
-}
-
 /* Unmaps a whale that is in no list. What the kernel refuses goes (back) into the cache, its pages purged. */
 static bool unmap_or_keep(hak_whale* whale, uint64_t now_ms) {
   hak_unpoison(whale->base, whale->size_bytes); /* the addresses may be somebody else's next */
@@ -153,6 +141,35 @@ static hak_whale* pop_surplus(uint64_t limit_bytes) {
     whale = NULL;
   }
   hak_lock_give(&whales.lock);
+  return whale;
+}
+
+/* A process that grows by `size_bytes` although whales are cached has no use for them: as much of the oldest goes. */
+static void give_way(size_t size_bytes) {
+  size_t given_bytes = 0;
+  while (given_bytes < size_bytes) {
+    hak_whale* whale = pop_surplus(GROWING_KEEP_BYTES);
+    if (whale == NULL) return;
+    given_bytes += whale->size_bytes;
+    if (!unmap_or_keep(whale, whale->freed_ms)) return;
+  }
+}
+
+hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* zeroed) {
+  if (size_bytes > PTRDIFF_MAX - HAK_UNIT_BYTES) return NULL;
+  size_bytes = size_bytes == 0 ? HAK_UNIT_BYTES : hak_round_up(size_bytes, HAK_UNIT_BYTES);
+  if (alignment < HAK_UNIT_BYTES) alignment = HAK_UNIT_BYTES;
+  hak_whale* whale = take_cached(size_bytes, alignment);
+  *zeroed = whale == NULL;
+  if (whale == NULL) whale = map_whale(size_bytes, alignment);
+  if (whale == NULL) {
+    /* Address space or commit limit: what we sit on may be what is missing. */
+    if (hak_whale_cache_purge(0, 0) == 0) return NULL;
+    whale = map_whale(size_bytes, alignment);
+    if (whale == NULL) return NULL;
+  }
+  hak_registry_set(whale->base, 1, HAK_REGISTRY_WHALE, whale);
+  if (*zeroed) give_way(size_bytes);
   return whale;
 }
 
@@ -226,8 +243,9 @@ bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes) {
     hak_lock_give(&whales.lock);
     return true;
   }
-  /* A block that grows will grow again: a quarter more of untouched address space saves the next moves. */
-  const size_t ample = hak_round_up(size_bytes + size_bytes / 4, HAK_UNIT_BYTES);
+  /* A block that grows will grow again: an eighth more of untouched address space saves the next moves. Any more would be
+   * cut off by the next, smaller step. */
+  const size_t ample = hak_round_up(size_bytes + size_bytes / 8 - HAK_UNIT_BYTES, HAK_UNIT_BYTES);
   return grow_by_moving(whale, ample) || grow_by_moving(whale, size_bytes);
 }
 

@@ -244,6 +244,21 @@ TEST_F(WhaleCache, OneWhaleFillsAQuarterOfTheCacheAtMost) {
   EXPECT_EQ(Figures().cached, 1u);
 }
 
+// A process that grows does not sit on old whales besides; a few stay.
+TEST_F(WhaleCache, TheOldestMakeWayForNewMappings) {
+  const std::vector<char*> bases = Cache({5 * kMiB, 5 * kMiB, 5 * kMiB, 4 * kMiB});
+  hak_whale* small = Acquire(2 * kMiB);
+  EXPECT_FALSE(IsCached(bases[0])) << "as much as is new";
+  EXPECT_TRUE(IsCached(bases[1]));
+  hak_whale* large = Acquire(100 * kMiB);
+  EXPECT_FALSE(IsCached(bases[1]));
+  EXPECT_FALSE(IsCached(bases[2])) << "9 MiB were left";
+  EXPECT_TRUE(IsCached(bases[3])) << "8 MiB stay";
+  hak_whale* reused = Acquire(4 * kMiB);
+  EXPECT_EQ(reused->base, bases[3]) << "and nothing makes way for what was cached";
+  for (hak_whale* whale : {small, large, reused}) Release(whale);
+}
+
 TEST_F(WhaleCache, NoCacheAtAll) {
   LoadConfig("HAKMEM_WHALE_CACHE_BYTES=0");
   const std::vector<char*> bases = Cache({kUnit, kMiB});
@@ -309,16 +324,19 @@ TEST_F(WhaleCache, MovesWithItsPagesWhereItCannotGrow) {
   const uint64_t moved = Figures().moved;
   ASSERT_TRUE(hak_whale_cache_resize(whale, 8 * kMiB));
   EXPECT_NE(whale->base, old_base);
-  EXPECT_EQ(whale->size_bytes, 10 * kMiB) << "a quarter more for the next time";
-  EXPECT_EQ(Figures().live_bytes, 10 * kMiB);
+  const size_t ample = 9 * kMiB - kUnit;
+  EXPECT_EQ(whale->size_bytes, ample) << "an eighth more for the next time";
+  EXPECT_EQ(Figures().live_bytes, ample);
   EXPECT_EQ(Figures().moved, moved + 1);
   EXPECT_FALSE(hak_os_fake_is_mapped(old_base, kUnit));
   EXPECT_EQ(hak_registry_word(old_base), 0u);
   EXPECT_EQ(hak_registry_word(whale->base), uint64_t{HAK_REGISTRY_WHALE});
   EXPECT_EQ(hak_registry_owner(whale->base), whale);
   EXPECT_TRUE(IsAll(whale->base, 4 * kMiB, 0x5a));
-  EXPECT_TRUE(IsAll(whale->base + 4 * kMiB, 6 * kMiB, 0));
-  Fill(whale->base, 10 * kMiB);
+  EXPECT_TRUE(IsAll(whale->base + 4 * kMiB, ample - 4 * kMiB, 0));
+  Fill(whale->base, ample);
+  ASSERT_TRUE(hak_whale_cache_resize(whale, 8 * kMiB + kUnit)) << "a small step up";
+  EXPECT_EQ(whale->size_bytes, ample) << "is served by the room there is, which stays";
   Release(whale);
 }
 
@@ -376,8 +394,8 @@ TEST_F(WhaleCache, NoAddressSpaceToMoveToLeavesTheWhaleAsItWas) {
 TEST_F(WhaleCache, TheMoveSettlesForLessNearTheLimit) {
   hak_whale* whale = Acquire(4 * kMiB);
   Fill(whale->base, 4 * kMiB);
-  hak_os_fake_fail_nth(HAK_OS_FAKE_MREMAP, 1, ENOMEM);                /* in place */
-  hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + 9 * kMiB); /* for 8, not for 10 */
+  hak_os_fake_fail_nth(HAK_OS_FAKE_MREMAP, 1, ENOMEM);                        /* in place */
+  hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + 8 * kMiB + kUnit); /* for 8, not for 9 */
   EXPECT_TRUE(hak_whale_cache_resize(whale, 8 * kMiB));
   EXPECT_EQ(whale->size_bytes, 8 * kMiB);
   EXPECT_TRUE(IsAll(whale->base, 4 * kMiB, 0x5a));
