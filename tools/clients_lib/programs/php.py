@@ -1,4 +1,4 @@
-"""php: for information; see the note."""
+"""php, whose extensions ask for deep binding; see the note."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ class Php(Client):
     name = "php"
     summary = "Arrays, strings, sorting, JSON, regular expressions, serialisation, with USE_ZEND_ALLOC=0 and without."
     programs = {"php": "php-cli"}
-    informational = True
     note = (
-        "extensions are loaded with RTLD_DEEPBIND, so their libraries find libc's malloc before a preloaded one; "
-        "a block that crosses the border then reaches the wrong free, whatever allocator is preloaded"
+        "extensions are loaded with RTLD_DEEPBIND, so their libraries would find libc's malloc before a preloaded one; "
+        "libhakmem.so takes the flag away, other allocators crash here"
     )
 
     def run(self, session: Session) -> None:
