@@ -72,19 +72,34 @@ static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
   return &superslab->slabs[0];
 }
 
-/* The stages from unused units on. The slab's units are held; nothing else is set. */
-static hak_slab* acquire_units(uint32_t units) {
+static hak_slab* claim_unused(uint32_t units) {
   hak_slab* slab = claim_from_tier(HAK_TIER_HOT, units);
   if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units);
-  if (slab != NULL) {
-    hak_u64_fetch_add_relaxed(&from_units, 1);
-    return slab;
-  }
-  hak_superslab* superslab = hak_empty_cache_pop();
-  hak_atomic_u64* stage = superslab != NULL ? &from_empty : &from_new;
-  if (superslab == NULL) superslab = hak_superslab_map();
+  if (slab != NULL) hak_u64_fetch_add_relaxed(&from_units, 1);
+  return slab;
+}
+
+/* A new SuperSlab's first units. Threads that found no unit at the same time may all come here, and one mapping serves
+ * many of them: who finds that another was faster lets go of its own, which nobody has touched. */
+static hak_slab* claim_from_new(uint32_t units) {
+  hak_superslab* superslab = hak_superslab_map();
   if (superslab == NULL) return NULL;
-  hak_u64_fetch_add_relaxed(stage, 1);
+  hak_slab* slab = claim_unused(units);
+  if (slab == NULL) {
+    hak_u64_fetch_add_relaxed(&from_new, 1);
+    return open_superslab(superslab, units);
+  }
+  if (!hak_superslab_unmap(superslab)) hak_empty_cache_push(superslab, hak_u64_load_relaxed(&clock_ms));
+  return slab;
+}
+
+/* The stages from unused units on. The slab's units are held; nothing else is set. */
+static hak_slab* acquire_units(uint32_t units) {
+  hak_slab* slab = claim_unused(units);
+  if (slab != NULL) return slab;
+  hak_superslab* superslab = hak_empty_cache_pop();
+  if (superslab == NULL) return claim_from_new(units);
+  hak_u64_fetch_add_relaxed(&from_empty, 1);
   return open_superslab(superslab, units);
 }
 

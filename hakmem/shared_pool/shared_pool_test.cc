@@ -130,6 +130,29 @@ hak_slab* UseAsPartial(hak_heap* heap) {
 
 void GiveAllButOne(hak_slab* slab) { hak_slab_give_word(slab, 0, ~0x20ull); }
 
+// While one thread maps a SuperSlab, another finishes with its own: one of the two mappings serves both.
+hak_slab* fast_span;
+void BeFasterOnce(hak_os_fake_call call, void* base, size_t size_bytes) {
+  NoteMetadataChunk(call, base, size_bytes);
+  if (call != HAK_OS_FAKE_MMAP || size_bytes != kSuperSlab || fast_span != nullptr) return;
+  fast_span = reinterpret_cast<hak_slab*>(1); /* this acquire's own calls come here too */
+  bool zeroed;
+  fast_span = hak_shared_pool_acquire_span(3, &zeroed);
+}
+
+TEST_F(SharedPool, ThreadsThatMissTogetherShareOneMapping) {
+  fast_span = nullptr;
+  hak_os_fake_set_observer(BeFasterOnce);
+  hak_slab* slow_span = AcquireSpan(5);
+  ASSERT_NE(slow_span, nullptr);
+  ASSERT_NE(fast_span, nullptr);
+  EXPECT_EQ(slow_span->superslab, fast_span->superslab);
+  EXPECT_EQ(Figures().superslabs, 1u) << "the other one went back";
+  EXPECT_EQ(Figures().empty_superslabs, 0u);
+  hak_shared_pool_release_span(slow_span);
+  hak_shared_pool_release_span(fast_span);
+}
+
 TEST_F(SharedPool, AnOrphansPartialSlabComesFirst) {
   hak_heap* orphan = hak_heap_acquire(kHeapLimit);
   hak_slab* partial = UseAsPartial(orphan);
