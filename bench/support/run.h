@@ -30,7 +30,7 @@ void bench_run_begin(bench_run* run);
 /** Stops the clocks. */
 void bench_run_end(bench_run* run);
 /** How many operations the calling thread, `done` of them behind it, is to do before it asks again: at most
- *  `chunk`; 0: the run is over. */
+ *  `chunk`; 0: the run is over, which by time it is not before the first chunk. */
 uint64_t bench_run_next(const bench_run* run, uint64_t done, uint64_t chunk);
 /** Prints the result line on stdout. Returns the exit status for main. */
 int bench_run_report(const bench_run* run, uint64_t ops);

@@ -7,10 +7,10 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "hakmem/testing/model/checked.h"
 #include "hakmem/testing/model/random.h"
+#include "hakmem/testing/whole/support.h"
 #include <hakmem/hakmem.h>
 
 namespace hak_testing {
@@ -128,7 +128,7 @@ class Actor {
 
   hak_model::Checked* heap_;
   hak_model::Random random_;
-  std::vector<hak_model::Block> blocks_;
+  Blocks blocks_;
   uint64_t live_bytes_max_;
   size_t target_ = 200;
 };

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 
 #include <mutex>
 #include <utility>
@@ -43,6 +45,26 @@ inline void ExpectNothingLeft(hak_model::Checked* heap) {
   EXPECT_EQ(figures.mapped_bytes, 0u);
 }
 
+/* Memory from the kernel, for what threads use while others fork: a sanitizer's malloc is not made for that, and hangs in
+ * the child. */
+template <typename T>
+struct KernelAllocator {
+  using value_type = T;
+  KernelAllocator() = default;
+  template <typename U>
+  explicit KernelAllocator(const KernelAllocator<U>&) {}
+  T* allocate(size_t count) {
+    void* base = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) abort();
+    return static_cast<T*>(base);
+  }
+  void deallocate(T* base, size_t count) { munmap(base, count * sizeof(T)); }
+  bool operator==(const KernelAllocator&) const { return true; }
+  bool operator!=(const KernelAllocator&) const { return false; }
+};
+
+using Blocks = std::vector<hak_model::Block, KernelAllocator<hak_model::Block>>;
+
 /* A queue of blocks on their way to another thread. Its mutex is the program's own synchronisation of a hand-over. */
 class Inbox {
  public:
@@ -51,9 +73,9 @@ class Inbox {
     blocks_.push_back(block);
   }
 
-  std::vector<hak_model::Block> TakeAll() {
+  Blocks TakeAll() {
     std::lock_guard<std::mutex> lock(mutex_);
-    return std::exchange(blocks_, {});
+    return std::exchange(blocks_, Blocks());
   }
 
   void FreeAll(hak_model::Checked* heap) {
@@ -62,7 +84,7 @@ class Inbox {
 
  private:
   std::mutex mutex_;
-  std::vector<hak_model::Block> blocks_;
+  Blocks blocks_;
 };
 
 }  // namespace hak_testing
