@@ -49,6 +49,12 @@ ONLY_RELEASE = select({
     "//conditions:default": [],
 })
 
+NO_SANITIZERS_NOR_COVERAGE = select({
+    "//platforms:any_sanitizer": ["@platforms//:incompatible"],
+    "//platforms:coverage": ["@platforms//:incompatible"],
+    "//conditions:default": [],
+})
+
 ONLY_ASAN = select({
     "//platforms:asan": [],
     "//conditions:default": ["@platforms//:incompatible"],
