@@ -26,6 +26,8 @@
 #define HAK_ALWAYS_INLINE static inline __attribute__((always_inline))
 /** Marks the way out of a hit path: out of line, laid out away from it. */
 #define HAK_SLOW __attribute__((noinline, cold))
+/** A name that libhakmem.so exports; all others are hidden. */
+#define HAK_EXPORT __attribute__((visibility("default")))
 #define HAK_ALIGNED(n) __attribute__((aligned(n)))
 
 enum {

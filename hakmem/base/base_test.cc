@@ -55,6 +55,24 @@ TEST(Bits, ScansOfEveryPairOfBits) {
   EXPECT_EQ(hak_bits_count(~0ull), 64u);
 }
 
+TEST(Bits, TakeRunTakesTheLowestNeighbours) {
+  uint64_t word = 0x8000000000f0e006u;
+  EXPECT_EQ(hak_bits_take_run(&word), 0x6u);
+  EXPECT_EQ(hak_bits_take_run(&word), 0xe000u);
+  EXPECT_EQ(hak_bits_take_run(&word), 0xf00000u);
+  EXPECT_EQ(word, 1ull << 63);
+  EXPECT_EQ(hak_bits_take_run(&word), 1ull << 63);
+  EXPECT_EQ(word, 0u);
+  for (uint32_t first = 0; first < 64; first++) {
+    for (uint32_t count = 1; first + count <= 64; count++) {
+      const uint64_t run = hak_bits_low_mask(count) << first;
+      word = run;
+      ASSERT_EQ(hak_bits_take_run(&word), run);
+      ASSERT_EQ(word, 0u);
+    }
+  }
+}
+
 TEST(Bits, LowMask) {
   EXPECT_EQ(hak_bits_low_mask(0), 0u);
   EXPECT_EQ(hak_bits_low_mask(64), ~0ull);

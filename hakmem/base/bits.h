@@ -18,6 +18,14 @@ HAK_ALWAYS_INLINE uint32_t hak_bits_count(uint64_t word) { return (uint32_t)__bu
 /** A word with the `count` lowest bits set; `count` is 0 to 64. */
 HAK_ALWAYS_INLINE uint64_t hak_bits_low_mask(uint32_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 
+/** Takes the lowest run of adjacent set bits out of *word, which is not zero, and returns it. */
+HAK_ALWAYS_INLINE uint64_t hak_bits_take_run(uint64_t* word) {
+  const uint64_t lowest = *word & -*word;
+  const uint64_t run = *word & ~(*word + lowest); /* the carry ends where the run does */
+  *word &= ~run;
+  return run;
+}
+
 /** Lowest position of `count` (1 to 32) adjacent set bits in `mask`, or -1 where there is no such run.
  *  Cost: O(log count). */
 HAK_ALWAYS_INLINE int hak_bits_find_run(uint32_t mask, uint32_t count) {

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "hakmem/base/base.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
 #include "hakmem/report/report.h"
 
-#define HAK_EXPORT __attribute__((visibility("default")))
 /* A second name for a function of this file. gcc wants the two to have the same attributes; clang does not care. */
 #if __has_attribute(copy)
 #define HAK_EXPORT_ALIAS(target) __attribute__((visibility("default"), alias(#target), copy(target)))

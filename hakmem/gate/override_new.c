@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "hakmem/base/base.h"
 #include "hakmem/base/print.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
-
-#define HAK_EXPORT __attribute__((visibility("default")))
 
 typedef void (*new_handler)(void);
 

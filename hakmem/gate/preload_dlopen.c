@@ -4,8 +4,7 @@
 #include <dlfcn.h>
 
 #include "hakmem/base/atomics.h"
-
-#define HAK_EXPORT __attribute__((visibility("default")))
+#include "hakmem/base/base.h"
 
 typedef void* (*dlopen_function)(const char* path, int mode);
 

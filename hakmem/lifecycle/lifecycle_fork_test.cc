@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hakmem/lifecycle/lifecycle.h"
+#include "hakmem/lifecycle/test_lifecycle.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -21,22 +22,6 @@
 namespace {
 
 enum { kHangSeconds = 20 };
-
-hak_bin* BinOf(const void* ptr) { return reinterpret_cast<hak_bin*>(hak_registry_word(ptr)); }
-
-void* Alloc(size_t bytes) {
-  hak_heap* heap = hak_lifecycle_enter();
-  bool zeroed;
-  void* block = hak_unified_cache_take(heap, hak_size_class_of(bytes), &zeroed);
-  hak_lifecycle_leave(heap);
-  return block;
-}
-
-void Free(void* ptr) {
-  hak_heap* heap = hak_lifecycle_enter();
-  hak_unified_cache_spill(heap, BinOf(ptr), ptr);
-  hak_lifecycle_leave(heap);
-}
 
 // Forks, runs `check` in the child and returns its result; a child that hangs is killed. 0: as it should be.
 template <typename Check>

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "hakmem/lifecycle/test_lifecycle.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
@@ -22,23 +23,6 @@ namespace {
 
 uint32_t StateOf(const hak_heap* heap) { return hak_u32_load_relaxed(&heap->state); }
 uint32_t DepthOf(const hak_heap* heap) { return hak_u32_load_relaxed(&heap->in_slow_path); }
-
-// malloc and free as far as a slow path goes.
-void* Alloc(size_t bytes) {
-  hak_heap* heap = hak_lifecycle_enter();
-  bool zeroed;
-  void* block = hak_unified_cache_take(heap, hak_size_class_of(bytes), &zeroed);
-  hak_lifecycle_leave(heap);
-  return block;
-}
-
-void Free(void* ptr) {
-  hak_heap* heap = hak_lifecycle_enter();
-  const uint64_t word = hak_registry_word(ptr);
-  EXPECT_TRUE(hak_heap_owns_word(heap, word));
-  hak_unified_cache_spill(heap, reinterpret_cast<hak_bin*>(word), ptr);
-  hak_lifecycle_leave(heap);
-}
 
 // A thread's heap, as long as the thread lives.
 hak_heap* EnterAndLeave() {

@@ -47,20 +47,13 @@ hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, ui
   return HAK_UNLIKELY(twice != 0) ? HAK_REMOTE_FREE_DOUBLE : result;
 }
 
-static void report_twice(const hak_slab* slab, uint32_t word, uint64_t mask) {
-  for (; mask != 0; mask &= mask - 1) {
-    const uint32_t index = word * 64 + hak_bits_lowest(mask);
-    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
-  }
-}
-
 static hak_remote_free_result publish_entry(hak_heap* heap, hak_outbox_entry* entry) {
   hak_u64_bump_single_writer(&heap->counters.remote_published, 1);
   hak_slab* slab = entry->slab;
   entry->slab = NULL;
   uint64_t twice;
   const hak_remote_free_result result = publish(slab, entry->word, entry->mask, &twice);
-  if (HAK_UNLIKELY(twice != 0)) report_twice(slab, entry->word, twice);
+  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, entry->word, twice);
   return result;
 }
 
@@ -103,7 +96,7 @@ static void collect_bits(hak_heap* heap, hak_slab* slab) {
     const uint64_t mask = hak_u64_exchange_seq(&slab->remote_bits[i], 0);
     const uint64_t twice = hak_slab_give_word(slab, i, mask);
     hak_u64_bump_single_writer(&heap->counters.remote_merged, hak_bits_count(mask));
-    if (HAK_UNLIKELY(twice != 0)) report_twice(slab, i, twice);
+    if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, i, twice);
   }
 }
 

@@ -304,14 +304,10 @@ static uint64_t purge_superslab(hak_superslab* superslab, bool* refused) {
   if (held == 0) return 0;
   hak_tiers_refresh(superslab);
   uint64_t bytes = 0;
-  uint32_t rest = held;
-  while (rest != 0) {
-    const uint32_t first = (uint32_t)__builtin_ctz(rest);
-    const uint32_t units = hak_bits_lowest(~((uint64_t)rest >> first));
-    const uint32_t mask = unit_mask(first, units);
-    rest &= ~mask;
-    const size_t run_bytes = (size_t)units * HAK_UNIT_BYTES;
-    if (!hak_os_purge(superslab->base + (size_t)first * HAK_UNIT_BYTES, run_bytes)) {
+  for (uint64_t rest = held; rest != 0;) {
+    const uint32_t mask = (uint32_t)hak_bits_take_run(&rest);
+    const size_t run_bytes = (size_t)hak_bits_count(mask) * HAK_UNIT_BYTES;
+    if (!hak_os_purge(superslab->base + (size_t)hak_bits_lowest(mask) * HAK_UNIT_BYTES, run_bytes)) {
       *refused = true;
       continue;
     }
@@ -319,8 +315,6 @@ static uint64_t purge_superslab(hak_superslab* superslab, bool* refused) {
     bytes += run_bytes;
   }
   free_units_of(superslab, held);
-  /* What was refused is tried again by the next purge. */
-  if (bytes != (uint64_t)hak_bits_count(held) * HAK_UNIT_BYTES) hak_tiers_mark_dirty(superslab->id);
   return bytes;
 }
 

@@ -72,6 +72,13 @@ uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask) {
   return mask & old;
 }
 
+void hak_slab_report_twice(const hak_slab* slab, uint32_t word, uint64_t mask) {
+  for (; mask != 0; mask &= mask - 1) {
+    const uint32_t index = word * 64 + hak_bits_lowest(mask);
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
+  }
+}
+
 hak_slab_run hak_slab_take_run(hak_slab* slab) {
   uint32_t word = slab->first_word;
   while (word < slab->words && slab->free_bits[word] == 0) word++;

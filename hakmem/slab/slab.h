@@ -120,6 +120,9 @@ HAK_ALWAYS_INLINE bool hak_slab_give(hak_slab* slab, uint32_t index) {
 /** Owner: gives the blocks of `mask` in word `word` back. Returns the bits that were free already. */
 uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask);
 
+/** Reports a double free of each block of `mask` in word `word`. */
+void hak_slab_report_twice(const hak_slab* slab, uint32_t word, uint64_t mask);
+
 /** A run: up to 64 free blocks of one word, taken out of their slab. */
 typedef struct hak_slab_run {
   uint64_t mask; /* bit i: block i after `base` */

@@ -49,17 +49,10 @@ typedef struct word_batch {
   uint64_t mask; /* not 0 once there is a slab */
 } word_batch;
 
-static void report_blocks(hak_misuse misuse, const word_batch* batch, uint64_t mask) {
-  for (; mask != 0; mask &= mask - 1) {
-    const uint32_t index = batch->word * 64 + hak_bits_lowest(mask);
-    hak_report_misuse(misuse, hak_slab_block(batch->slab, index), batch->slab->block_bytes);
-  }
-}
-
 static void give_batch(hak_heap* heap, hak_bin* bin, const word_batch* batch) {
   if (batch->mask == 0) return;
   const uint64_t twice = hak_warm_pool_give_word(heap, bin, batch->slab, batch->word, batch->mask);
-  if (HAK_UNLIKELY(twice != 0)) report_blocks(HAK_MISUSE_DOUBLE_FREE, batch, twice);
+  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(batch->slab, batch->word, twice);
 }
 
 /* The word that `ptr` belongs to, with no block in it yet. */

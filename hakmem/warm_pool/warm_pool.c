@@ -135,13 +135,9 @@ static uint64_t purge_slab(hak_slab* slab) {
   uint64_t bytes = 0;
   uint64_t dirty = slab->free_bits[0] & ~slab->clean_bits;
   while (dirty != 0) {
-    const uint32_t first = hak_bits_lowest(dirty);
-    const uint64_t ahead = ~(dirty >> first);
-    const uint32_t count = ahead == 0 ? 64 - first : hak_bits_lowest(ahead);
-    const uint64_t mask = hak_bits_low_mask(count) << first;
-    dirty &= ~mask;
-    const size_t run_bytes = (size_t)count * slab->block_bytes;
-    if (!hak_os_purge(hak_slab_block(slab, first), run_bytes)) return bytes;
+    const uint64_t mask = hak_bits_take_run(&dirty);
+    const size_t run_bytes = (size_t)hak_bits_count(mask) * slab->block_bytes;
+    if (!hak_os_purge(hak_slab_block(slab, hak_bits_lowest(mask)), run_bytes)) return bytes;
     hak_slab_mark_clean(slab, mask);
     bytes += run_bytes;
   }

@@ -263,6 +263,26 @@ def hak_cc_test(name, srcs, copts = [], features = [], linkopts = [], size = "sm
         **kwargs
     )
 
+def hak_python_test(name, modules, data, root = ".", options = [], **kwargs):
+    """Python unittest modules as one test, with the python3 of the machine and its standard library.
+
+    Args:
+      name: name of the target.
+      modules: dotted names, seen from `root`.
+      data: the modules, and all that they import, read or run.
+      root: folder that is the root of the modules.
+      options: of unittest, such as --verbose.
+      **kwargs: passed on to sh_test.
+    """
+    native.sh_test(
+        name = name,
+        size = "small",
+        srcs = ["//tools/bazel:unittest.sh"],
+        args = [root] + options + modules,
+        data = data,
+        **kwargs
+    )
+
 def hak_fuzz_test(name, srcs, deps = [], args = [], linkopts = [], **kwargs):
     """A libFuzzer target (LLVMFuzzerTestOneInput), and a test that replays its inputs in every build.
 

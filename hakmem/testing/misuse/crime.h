@@ -8,6 +8,7 @@
 #define HAKMEM_TESTING_MISUSE_CRIME_H_
 
 #include <malloc.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,6 +39,18 @@ static inline char* crime_other(size_t size) {
   char* block = (char*)malloc(size);
   EXPECT(block != NULL);
   return (char*)launder(block);
+}
+
+static inline void* crime_thread_free(void* ptr) {
+  free(ptr);
+  return NULL;
+}
+
+/** free(ptr) by another thread. */
+static inline void crime_free_in_thread(void* ptr) {
+  pthread_t thread;
+  EXPECT(pthread_create(&thread, NULL, crime_thread_free, ptr) == 0);
+  EXPECT(pthread_join(thread, NULL) == 0);
 }
 
 /* Fills every block with a pattern of its own, then looks whether all of them kept theirs. */

@@ -1,22 +1,9 @@
 /* Another thread frees a block, then the one that allocated it does. */
-#include <pthread.h>
-
 #include "hakmem/testing/misuse/crime.h"
-
-static void* free_it(void* ptr) {
-  free(ptr);
-  return NULL;
-}
-
-static void free_in_thread(void* ptr) {
-  pthread_t thread;
-  EXPECT(pthread_create(&thread, NULL, free_it, ptr) == 0);
-  EXPECT(pthread_join(thread, NULL) == 0);
-}
 
 int main(void) {
   char* victim = crime_victim(64);
-  free_in_thread(victim);
+  crime_free_in_thread(victim);
   free(victim);
   return crime_finish(64);
 }

@@ -3,7 +3,7 @@
 import unittest
 from pathlib import Path
 
-from hakmem.testing import library_shape
+from hakmem.testing import elf_shape
 
 _LIBRARY = "hakmem/libhakmem.so"
 _MAP = Path("hakmem/libhakmem.map")
@@ -29,11 +29,11 @@ Dynamic section at offset 0xece8 contains 27 entries:
 
 class ShapeTest(unittest.TestCase):
     def test_good_as_it_is(self):
-        self.assertEqual(library_shape.shape_findings(_GOOD), [])
+        self.assertEqual(elf_shape.shape_findings(_GOOD), [])
 
     def assert_finding(self, old, new, words):
         self.assertIn(old, _GOOD)
-        findings = library_shape.shape_findings(_GOOD.replace(old, new))
+        findings = elf_shape.shape_findings(_GOOD.replace(old, new))
         self.assertEqual(len(findings), 1, findings)
         self.assertIn(words, findings[0])
 
@@ -55,7 +55,7 @@ class ShapeTest(unittest.TestCase):
 
     def test_static_tls(self):
         self.assert_finding("0x00000a R   0x8", "0x000041 R   0x8", "65 bytes of static TLS, more than 64")
-        self.assertEqual(library_shape.shape_findings(_GOOD.replace("0x00000a R   0x8", "0x000040 R   0x8")), [])
+        self.assertEqual(elf_shape.shape_findings(_GOOD.replace("0x00000a R   0x8", "0x000040 R   0x8")), [])
 
     def test_executable_memory(self):
         self.assert_finding("RW  0x10\n", "RWE 0x10\n", "asks for an executable stack")
@@ -65,38 +65,38 @@ class ShapeTest(unittest.TestCase):
 
 class SymbolsTest(unittest.TestCase):
     def test_differences_are_named_both_ways(self):
-        findings = library_shape.compare_symbols(["free", "malloc@@V1"], ["free", "malloc"])
+        findings = elf_shape.compare_symbols(["free", "malloc@@V1"], ["free", "malloc"])
         self.assertEqual(findings[:2], ["no longer exported: malloc", "newly exported: malloc@@V1"])
         self.assertIn("--renew", findings[2])
-        self.assertEqual(library_shape.compare_symbols(["free"], ["free"]), [])
+        self.assertEqual(elf_shape.compare_symbols(["free"], ["free"]), [])
 
     def test_nm_and_golden_are_read(self):
-        self.assertEqual(library_shape.exported("0000000000002480 T free\n0000000000002430 W __libc_malloc\n"),
+        self.assertEqual(elf_shape.exported("0000000000002480 T free\n0000000000002430 W __libc_malloc\n"),
                          ["__libc_malloc", "free"])
-        self.assertEqual(library_shape.parse_golden("# comment\nfree\n\nmalloc\n"), ["free", "malloc"])
+        self.assertEqual(elf_shape.parse_golden("# comment\nfree\n\nmalloc\n"), ["free", "malloc"])
 
     def test_version_script_is_read(self):
-        self.assertEqual(library_shape.map_names("/* a; b; */ { global: malloc; free;\n cfree; local: *; };"),
+        self.assertEqual(elf_shape.map_names("/* a; b; */ { global: malloc; free;\n cfree; local: *; };"),
                          {"malloc", "free", "cfree"})
 
 
 class LibraryTest(unittest.TestCase):
     def test_exports_and_shape(self):
-        findings = library_shape.check(_LIBRARY, library_shape.GOLDEN.read_text())
+        findings = elf_shape.check(_LIBRARY, elf_shape.GOLDEN.read_text())
         self.assertEqual(findings, [], "\n".join(findings))
 
     def test_whatever_the_version_script_names_is_there(self):
-        self.assertEqual(library_shape.map_names(_MAP.read_text()), set(library_shape.library_symbols(_LIBRARY)))
+        self.assertEqual(elf_shape.map_names(_MAP.read_text()), set(elf_shape.library_symbols(_LIBRARY)))
 
     def test_a_name_more_or_less_would_be_noticed(self):
-        golden = library_shape.GOLDEN.read_text()
+        golden = elf_shape.GOLDEN.read_text()
         self.assertIn("newly exported: hak_malloc",
-                      library_shape.check(_LIBRARY, golden.replace("\nhak_malloc\n", "\n")))
-        self.assertIn("no longer exported: hak_other", library_shape.check(_LIBRARY, golden + "hak_other\n"))
+                      elf_shape.check(_LIBRARY, golden.replace("\nhak_malloc\n", "\n")))
+        self.assertIn("no longer exported: hak_other", elf_shape.check(_LIBRARY, golden + "hak_other\n"))
 
     def test_renewed_is_what_is_there(self):
-        golden = library_shape.GOLDEN.read_text()
-        self.assertEqual(library_shape.renew(_LIBRARY, golden.replace("\nfree\n", "\n")), golden)
+        golden = elf_shape.GOLDEN.read_text()
+        self.assertEqual(elf_shape.renew(_LIBRARY, golden.replace("\nfree\n", "\n")), golden)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the dynamic linker sees of libhakmem.so: its symbols, what it needs, its segments.
 
-    python3 -m hakmem.testing.library_shape [--renew] bazel-bin/hakmem/libhakmem.so
+    python3 -m hakmem.testing.elf_shape [--renew] bazel-bin/hakmem/libhakmem.so
 """
 
 import re
@@ -20,7 +20,7 @@ STATIC_TLS_MAX_BYTES = 64
 HOW_TO_RENEW = """
 Every exported name is part of the interface: a new one can never go away again, and a missing one breaks programs.
 Names come from hakmem/libhakmem.map. If the change is meant, run in the root of the repository
-    python3 -m hakmem.testing.library_shape --renew bazel-bin/hakmem/libhakmem.so"""
+    python3 -m hakmem.testing.elf_shape --renew bazel-bin/hakmem/libhakmem.so"""
 
 
 def exported(nm_output: str) -> List[str]:
