@@ -288,7 +288,8 @@ def hak_fuzz_test(name, srcs, deps = [], args = [], linkopts = [], **kwargs):
 
     In --config=fuzz `<name>` fuzzes for a bounded time, starting from its inputs; `bazel run --config=fuzz`
     on it, with libFuzzer's own arguments after --, fuzzes for longer. `<name>_replay` runs the target over
-    each input once. The inputs are the files of corpus/<name>/ and regressions/<name>/ in the package.
+    each input once. The inputs are the files of corpus/<name>/ and regressions/<name>/ in the package; the words
+    of dictionaries/<name>.dict, where there is one, are used while it fuzzes.
 
     Args:
       name: `<subject>_fuzz`.
@@ -302,6 +303,7 @@ def hak_fuzz_test(name, srcs, deps = [], args = [], linkopts = [], **kwargs):
     if native.glob(["regressions/%s/*" % name]):
         folders.append("regressions/" + name)
     inputs = native.glob([folder + "/*" for folder in folders])
+    dictionaries = native.glob(["dictionaries/%s.dict" % name], allow_empty = True)
     package = native.package_name()
     hak_cc_test(
         name = name,
@@ -309,10 +311,10 @@ def hak_fuzz_test(name, srcs, deps = [], args = [], linkopts = [], **kwargs):
         # Seeds, and not a folder: libFuzzer would write what it finds there.
         args = ["-max_total_time=20"] + (
             ["-seed_inputs=" + ",".join(["%s/%s" % (package, path) for path in inputs])] if inputs else []
-        ) + args,
+        ) + ["-dict=%s/%s" % (package, path) for path in dictionaries] + args,
         linkopts = linkopts + ["-fsanitize=fuzzer"],
         size = "medium",
-        data = inputs,
+        data = inputs + dictionaries,
         tags = ["fuzz"],
         target_compatible_with = ONLY_FUZZ,
         deps = deps,

@@ -153,8 +153,9 @@ def _fuzz(chosen: Sequence[Target], options: argparse.Namespace, results: Result
         print(f"crash: {name}")
     for path in session.new_regressions:
         print(f"filed: {path}")
-    print(f"{session.crash_count()} crashes in {table.span(session.elapsed_s())}; figures: {results.summary}")
-    return _CRASHES if session.crash_count() else _OK
+    count = session.crash_count()
+    print(f"{count} crash{'' if count == 1 else 'es'} in {table.span(session.elapsed_s())}; figures: {results.summary}")
+    return _CRASHES if count else _OK
 
 
 def _write_summary(session: Session, results: Results) -> None:

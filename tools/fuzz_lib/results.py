@@ -62,6 +62,11 @@ class Results:
         except OSError as error:
             raise FuzzError(f"cannot use {self.folder}: {error.strerror}") from None
 
+    def release(self) -> None:
+        """Lets others use the folder."""
+        if self._lock:
+            self._lock.close()
+
     def prepare(self, target: Target) -> None:
         """Makes the target's folders and puts the committed inputs into its corpus."""
         for folder in (self.corpus(target), self.found(target)):
@@ -91,7 +96,7 @@ class Results:
         """Moves an input that crashes to those of its kind, and out of the corpus. Returns its new place."""
         folder = self.crash(target, name)
         folder.mkdir(parents=True, exist_ok=True)
-        place = folder / artifact.name
+        place = folder / f"crash-{digest(artifact.read_bytes())}"
         os.replace(artifact, place)
         # In the corpus it would end every later process while that loads its inputs.
         (self.corpus(target) / digest(place.read_bytes())).unlink(missing_ok=True)

@@ -20,6 +20,7 @@ _MINIMISE_S = 60
 _OVERTIME_S = 180.0
 _SHORTEST_SLICE_S = 3.0
 _TURNS = 3
+_RETRY_S = 0.2
 # A target that fails this often in a row before it has loaded its inputs would do nothing else.
 _MAX_BARREN = 20
 
@@ -33,6 +34,15 @@ class Limits:
     slice_s: float = 60.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A process of a unit."""
+
+    log: Log
+    begin: float
+    promised: int  # executions it will do, of a limited number
+
+
 @dataclasses.dataclass
 class Unit:
     """A target in a configuration: what one process runs. Counted in this run only."""
@@ -44,7 +54,7 @@ class Unit:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     given_s: float = 0.0  # time it was promised: what the fair share is measured by
-    running: dict[int, tuple[Log, float]] = dataclasses.field(default_factory=dict)  # by thread: log, its begin
+    running: dict[int, Running] = dataclasses.field(default_factory=dict)  # by thread
     last: Figures = dataclasses.field(default_factory=Figures)
     crashes: dict[str, int] = dataclasses.field(default_factory=dict)  # how often each
     barren: int = 0
@@ -56,16 +66,16 @@ class Unit:
 
     def executions_now(self) -> int:
         """With those of the processes that run. They tell rarely, so this lags behind."""
-        return self.executions + sum(log.figures.executions for log, _ in self.running.values())
+        return self.executions + sum(one.log.figures.executions for one in self.running.values())
 
     def wall_now(self) -> float:
         """Seconds of all processes together."""
         now = time.monotonic()
-        return self.wall_s + sum(now - begin for _, begin in self.running.values())
+        return self.wall_s + sum(now - one.begin for one in self.running.values())
 
     def figures_now(self) -> Figures:
         """The best of what runs, or of what ran last."""
-        told = [log.figures for log, _ in self.running.values() if log.figures.coverage]
+        told = [one.log.figures for one in self.running.values() if one.log.figures.coverage]
         return max(told, key=lambda figures: figures.features, default=self.last)
 
 
@@ -89,7 +99,7 @@ class Session:
         self._say = say
         self._mutex = threading.Lock()  # of the units, the totals and the next field
         self._handled: set[tuple[str, str]] = set()
-        self._filing = threading.Lock()  # one crash is filed at a time
+        self._filing = threading.RLock()  # one crash is filed at a time
         self._failures: list[BaseException] = []
         self._threads = [threading.Thread(target=self._work, args=(number,)) for number in range(jobs)]
         self._jobs = jobs
@@ -119,28 +129,39 @@ class Session:
 
     def _work(self, number: int) -> None:
         try:
-            while not self._processes.is_stopped:
+            while not self._processes.is_stopped and not self._is_done():
                 slice_ = self._next_slice(number)
-                if slice_ is None:
-                    return
-                self._fuzz(number, *slice_)
+                if slice_ is None:  # others are at the last executions of the last unit
+                    self._processes.wait_for_stop(_RETRY_S)
+                else:
+                    self._fuzz(number, *slice_)
         except BaseException as error:  # pylint: disable=broad-exception-caught
             self._failures.append(error)
             self._processes.stop()
 
-    def _next_slice(self, number: int) -> Optional[tuple[Unit, Log, float, Optional[int]]]:
-        """The unit that had the least time, with its seconds and executions; None when all is done."""
-        left_s = self._left_s()
+    def _is_done(self) -> bool:
         with self._mutex:
-            open_units = [unit for unit in self.units if not unit.is_stuck and self._left_executions(unit) != 0]
+            waiting = [unit for unit in self.units if unit.running or self._is_open(unit)]
+            return self._left_s() <= 0 or not waiting
+
+    def _is_open(self, unit: Unit) -> bool:
+        return not unit.is_stuck and self._left_executions(unit) != 0
+
+    def _next_slice(self, number: int) -> Optional[tuple[Unit, Log, float, Optional[int]]]:
+        """The unit that had the least time, with its seconds and executions; None when none needs more."""
+        with self._mutex:
+            open_units = [unit for unit in self.units if self._is_open(unit)]
+            left_s = self._left_s()
             if left_s <= 0 or not open_units:
                 return None
             unit = min(open_units, key=lambda one: one.given_s)
             seconds = min(slice_seconds(self._limits, self._jobs, len(open_units)), left_s)
+            left = self._left_executions(unit)
+            runs = None if left is None else -(-left // max(1, self._jobs // len(open_units)))
             unit.given_s += seconds
             log = Log()
-            unit.running[number] = (log, time.monotonic())
-            return unit, log, seconds, self._left_executions(unit)
+            unit.running[number] = Running(log, time.monotonic(), runs or 0)
+            return unit, log, seconds, runs
 
     def _left_s(self) -> float:
         if self._limits.seconds is None:
@@ -150,7 +171,7 @@ class Session:
     def _left_executions(self, unit: Unit) -> Optional[int]:
         if self._limits.executions is None:
             return None
-        return max(0, self._limits.executions - unit.executions_now())
+        return max(0, self._limits.executions - unit.executions - sum(one.promised for one in unit.running.values()))
 
     def _fuzz(self, number: int, unit: Unit, log: Log, seconds: float, runs: Optional[int]) -> None:
         # Of its own: which of several processes wrote an input is then plain.
@@ -163,6 +184,7 @@ class Session:
         crashed = ended.is_failure or bool(artifacts)
         with self._mutex:
             self._count(number, unit, log, ended, crashed)
+            unit.given_s -= max(0.0, seconds - ended.wall_s)
         if artifacts:
             for artifact in artifacts:
                 self.file_crash(unit, artifact, list(log.lines))
@@ -189,11 +211,10 @@ class Session:
         for unit in self.units:
             folder = self._results.found(unit.target)
             for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-                log = Log()
-                command = libfuzzer.run_once_command(unit.binary, unit.target, path)
-                if self._processes.run(command, log, _OVERTIME_S).is_failure:
-                    self.file_crash(unit, path, list(log.lines))
-                else:
+                lines = self._failure_of(unit, path)
+                if lines is not None:
+                    self.file_crash(unit, path, lines)
+                elif not self._processes.is_stopped:
                     self._results.take_input(unit.target, path)
 
     def file_crash(self, unit: Unit, artifact: pathlib.Path, lines: list[str]) -> None:
@@ -208,14 +229,15 @@ class Session:
                 self._handled.add(key)
             if not is_new:
                 return
-            if any(self._crash_of(unit, path) for path in results_folder.filed_regressions(unit.target, signature.name)):
+            filed = results_folder.filed_regressions(unit.target, signature.name)
+            if any(self._failure_of(unit, path) is not None for path in filed):
                 self._say(f"{unit.target.name}: {signature.name}: the crash of a regression that is filed already")
                 return
             self._say(f"{unit.target.name}: new crash {signature.name}: {original}")
             content, how = self._smaller(unit, original, signature)
-            filed = results_folder.file_regression(unit.target, signature.name, content)
-            self.new_regressions.append(filed)
-            self._say(f"{unit.target.name}: filed {filed} ({how})")
+            place = results_folder.file_regression(unit.target, signature.name, content)
+            self.new_regressions.append(place)
+            self._say(f"{unit.target.name}: filed {place} ({how})")
 
     def _smaller(self, unit: Unit, original: pathlib.Path, signature: crashes.Signature) -> tuple[bytes, str]:
         """The input to file, in place of the original where a smaller one crashes the same way; and a remark."""
@@ -224,23 +246,26 @@ class Session:
             return content, f"{len(content)} bytes, as found"
         if self._processes.is_stopped:
             return content, f"{len(content)} bytes, as found: stopped"
-        if self._crash_of(unit, original) is None:
+        if self._failure_of(unit, original) is None:
             return content, f"{len(content)} bytes, as found: does not crash when run alone"
         smaller = original.parent / results_folder.MINIMISED
         command = libfuzzer.minimise_command(unit.binary, unit.target, original, smaller, _MINIMISE_S)
         self._processes.run(command, None, _MINIMISE_S + _OVERTIME_S)
         if not smaller.is_file() or smaller.stat().st_size >= len(content):
             return content, f"{len(content)} bytes, as found: nothing shorter crashes"
-        # Stopping does not reach it: one execution. What is smaller may have found another bug.
-        if self._crash_of(unit, smaller) != signature.key:
+        lines = self._failure_of(unit, smaller)
+        if lines is None:
+            return content, f"{len(content)} bytes, as found: the shorter one passes"
+        if crashes.signature(lines).key != signature.key:
+            self.file_crash(unit, smaller, lines)
             return content, f"{len(content)} bytes, as found: the shorter one fails differently"
         return smaller.read_bytes(), f"{smaller.stat().st_size} bytes from {len(content)}"
 
-    def _crash_of(self, unit: Unit, path: pathlib.Path) -> Optional[str]:
-        """The key of the crash when the input runs alone; None when it passes."""
+    def _failure_of(self, unit: Unit, path: pathlib.Path) -> Optional[list[str]]:
+        """What the input's run alone says when it fails; None when it passes."""
         log = Log()
         ended = self._processes.run(libfuzzer.run_once_command(unit.binary, unit.target, path), log, _OVERTIME_S)
-        return crashes.signature(list(log.lines)).key if ended.is_failure else None
+        return list(log.lines) if ended.is_failure else None
 
     def _note_failure(self, unit: Unit, ended: Ended, lines: list[str]) -> None:
         """A process that failed without naming an input: killed from outside, or it could not start."""
