@@ -12,6 +12,14 @@
 
 #include "hakmem/base/base.h"
 
+/** Keeps the compiler, not the processor, from moving memory accesses across this point. */
+HAK_ALWAYS_INLINE void hak_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
+
+#ifdef HAK_ATOMICS_HEADER
+/* A build that explores schedules puts functions of the same names here: hakmem/testing/schedules. */
+#include HAK_ATOMICS_HEADER
+#else
+
 #define HAK_DEFINE_ATOMIC_(name, type)                                                                         \
   typedef struct {                                                                                             \
     type raw;                                                                                                  \
@@ -74,9 +82,6 @@ HAK_DEFINE_ATOMIC_(u64, uint64_t);
 HAK_DEFINE_ATOMIC_ARITHMETIC_(u64, uint64_t);
 HAK_DEFINE_ATOMIC_(ptr, void*);
 
-/** Keeps the compiler, not the processor, from moving memory accesses across this point. */
-HAK_ALWAYS_INLINE void hak_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
-
 HAK_ALWAYS_INLINE void hak_cpu_relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -84,5 +89,7 @@ HAK_ALWAYS_INLINE void hak_cpu_relax(void) {
   __asm__ volatile("yield");
 #endif
 }
+
+#endif /* HAK_ATOMICS_HEADER */
 
 #endif /* HAKMEM_BASE_ATOMICS_H_ */

@@ -183,7 +183,7 @@ def hak_box(name, hdrs, srcs = [], deps = [], copts = [], visibility = None, **k
     """
     box = _box_name()
     if name == box:
-        # For the test that reads the sources of every box.
+        # For the tests that read the sources of every box, or compile them in their own way.
         native.filegroup(
             name = "sources",
             srcs = native.glob(
@@ -194,7 +194,7 @@ def hak_box(name, hdrs, srcs = [], deps = [], copts = [], visibility = None, **k
                 ],
                 allow_empty = True,
             ),
-            visibility = ["//hakmem/testing:__pkg__"],
+            visibility = ["//hakmem/testing:__subpackages__"],
         )
     if visibility == None:
         visibility = [

@@ -1,0 +1,1 @@
+#include "hakmem/shared_pool/empty_cache.c"

@@ -1,0 +1,1 @@
+#include "hakmem/base/print.c"

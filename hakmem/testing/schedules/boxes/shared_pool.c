@@ -1,0 +1,80 @@
+#include "hakmem/shared_pool/shared_pool.c"
+
+#include "hakmem/testing/schedules/doors.h"
+
+hak_slab* door_claim(uint32_t id, uint32_t units) {
+  hak_superslab* superslab = hak_superslab_by_id(id);
+  const int first = claim_units(superslab, units);
+  return first < 0 ? NULL : &superslab->slabs[first];
+}
+
+hak_slab* door_claim_unused(uint32_t units) { return claim_unused(units); }
+
+bool door_claim_exactly(uint32_t id, uint32_t mask) { return claim_exactly(hak_superslab_by_id(id), mask); }
+
+void door_purge(uint32_t id) {
+  bool refused = false;
+  purge_superslab(hak_superslab_by_id(id), &refused);
+}
+
+bool door_adopt(hak_heap* heap, uint32_t size_class) {
+  hak_slab* slab = adopt_orphan_slab(heap, size_class);
+  if (slab != NULL) hak_slab_list_push(&hak_heap_bin(heap, size_class)->partial, slab);
+  return slab != NULL;
+}
+
+void door_drain_first_parked(void) {
+  if (!hak_lock_try_take(hak_heap_parked_lock())) return;
+  hak_heap* orphan = hak_heap_first_parked_locked();
+  if (orphan != NULL) drain_heap_locked(orphan);
+  hak_lock_give(hak_heap_parked_lock());
+}
+
+int door_drain(hak_heap* heap, uint32_t size_class) {
+  hak_slab* empty = hak_remote_free_drain(heap, hak_heap_bin(heap, size_class), size_class);
+  int released = 0;
+  while (empty != NULL) {
+    hak_slab* slab = empty;
+    empty = slab->next;
+    slab->next = NULL;
+    hak_shared_pool_release(heap, slab);
+    released++;
+  }
+  return released;
+}
+
+void door_fill_span(hak_slab* slab, uint32_t units) {
+  hak_slab_init_span(slab, units);
+  hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
+  mark_head(slab, true);
+}
+
+hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units) {
+  hak_slab* slab = door_slab(id, unit);
+  door_fill_span(slab, units);
+  return slab;
+}
+
+void door_fill_slab(hak_slab* slab, hak_heap* heap, uint32_t size_class) {
+  hak_slab_init(slab, size_class, is_zeroed(slab, 1));
+  set_owner(slab, heap, size_class);
+  mark_head(slab, true);
+}
+
+void door_set_mailbox(hak_slab* slab, hak_heap* heap, uint32_t size_class) { set_owner(slab, heap, size_class); }
+
+void door_unlist(hak_slab* slab, hak_heap* heap, uint32_t size_class) {
+  hak_slab_list_remove(&hak_heap_bin(heap, size_class)->partial, slab);
+}
+
+bool door_takes_own(hak_heap* heap, hak_slab* slab, uint32_t size_class) {
+  hak_bin* bin = hak_heap_bin(heap, size_class);
+  if (slab->bin != bin) return false;
+  if (slab->listed) {
+    hak_slab_list_remove(&bin->partial, slab);
+    hak_slab_list_push(&bin->partial, slab);
+  }
+  return true;
+}
+
+uint64_t door_empty_count(void) { return hak_empty_cache_count(); }

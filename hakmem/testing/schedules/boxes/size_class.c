@@ -1,0 +1,1 @@
+#include "hakmem/size_class/size_class.c"

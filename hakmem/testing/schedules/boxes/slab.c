@@ -1,0 +1,1 @@
+#include "hakmem/slab/slab.c"

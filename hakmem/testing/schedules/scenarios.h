@@ -1,0 +1,30 @@
+// The scenarios: a few threads each, on the real sources of the boxes.
+#ifndef HAKMEM_TESTING_SCHEDULES_SCENARIOS_H_
+#define HAKMEM_TESTING_SCHEDULES_SCENARIOS_H_
+
+#include <vector>
+
+#include "hakmem/testing/schedules/explorer.h"
+
+namespace schedules {
+
+struct NamedScenario {
+  const char* name;
+  const char* what;
+  Scenario (*set_up)();
+  // Every schedule in the test; else a sample of this many random ones, and all with `explore`.
+  bool exhaustive;
+  uint64_t random_runs;
+};
+
+const std::vector<NamedScenario>& AllScenarios();
+
+// The parts of the list, by file.
+std::vector<NamedScenario> RemoteFreeScenarios();
+std::vector<NamedScenario> OwnerScenarios();
+std::vector<NamedScenario> UnitScenarios();
+std::vector<NamedScenario> BaseScenarios();
+
+}  // namespace schedules
+
+#endif  // HAKMEM_TESTING_SCHEDULES_SCENARIOS_H_

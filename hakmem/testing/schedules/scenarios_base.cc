@@ -1,0 +1,130 @@
+// The registry's root, lists that grow, options, and the lock.
+#include "hakmem/registry/registry.h"
+#include "hakmem/testing/schedules/scenarios.h"
+#include "hakmem/testing/schedules/world.h"
+
+namespace schedules {
+namespace {
+
+// Two threads need the same leaf, a third looks an address up.
+Scenario RegistryPrepare() {
+  NewWorld();
+  char* const base = reinterpret_cast<char*>(static_cast<uintptr_t>(DOOR_MEMORY_BASE));
+  static char owners[2];
+  const auto take = [=](int n) {
+    char* unit = base + n * HAK_UNIT_BYTES;
+    Expect(hak_registry_prepare(unit, HAK_UNIT_BYTES), "memory");
+    hak_registry_set(unit, 1, 16 + static_cast<uint64_t>(n), &owners[n]);
+    Expect(door_registry_word(unit) == 16 + static_cast<uint64_t>(n), "its own word");
+  };
+  Scenario scenario;
+  scenario.threads = {
+      {"mapper",
+       [=] {
+         take(0);
+         door_set_flag(1);
+       }},
+      {"mapper 2", [=] { take(1); }},
+      {"reader",
+       [=] {
+         const uint64_t word = door_registry_word(base + HAK_UNIT_BYTES);
+         Expect(word == 0 || word == 17, "any value may be asked for");
+         door_wait_for_flag();
+         Expect(door_registry_word(base) == 16, "the word of a block that was handed over");
+         Expect(door_registry_owner(base) == &owners[0], "its owner");
+       }},
+  };
+  scenario.end = [=] {
+    Expect(door_registry_word(base) == 16 && door_registry_word(base + HAK_UNIT_BYTES) == 17, "both words");
+    Expect(door_leaves_mapped() - door_leaves_returned() == 1, "a leaf too many");
+  };
+  return scenario;
+}
+
+// Descriptors are listed while others walk the ids.
+Scenario NewIds() {
+  NewWorld();
+  Scenario scenario;
+  scenario.threads = {
+      {"mapper", [] { Expect(door_map_superslab() < 2, "an id"); }},
+      {"mapper 2", [] { Expect(door_map_superslab() < 2, "an id"); }},
+      {"walker", [] { door_count_superslabs(); }},
+  };
+  scenario.end = [] { Expect(door_count_superslabs() == 2, "two ids"); };
+  return scenario;
+}
+
+Scenario NewHeaps() {
+  NewWorld();
+  Scenario scenario;
+  scenario.threads = {
+      {"thread", [] { Expect(hak_heap_acquire(1) != nullptr, "memory"); }},
+      {"thread 2", [] { Expect(hak_heap_acquire(1) != nullptr, "memory"); }},
+      {"report", [] { door_count_heaps(); }},
+  };
+  scenario.end = [] { Expect(door_count_heaps() == 2, "two heaps"); };
+  return scenario;
+}
+
+Scenario Options() {
+  NewWorld();
+  const auto ask = [] {
+    const uint64_t decay_ms = door_config_decay_ms();
+    Expect(decay_ms == 500 || decay_ms == 123, "the value before, or after");
+  };
+  Scenario scenario;
+  scenario.threads = {{"start", [] { door_config_load(); }}, {"asks", ask}, {"start 2", [] { door_config_load(); }}};
+  scenario.end = [] { Expect(door_config_decay_ms() == 123, "loaded"); };
+  return scenario;
+}
+
+// Two threads, the real spin, the real sleep.
+Scenario Lock() {
+  NewWorld();
+  Scenario scenario;
+  scenario.spins_lose_patience = true;
+  scenario.threads = {{"taker", [] { door_lock_add(); }}, {"taker 2", [] { door_lock_add(); }}};
+  scenario.end = [] { Expect(door_lock_guarded() == 2, "an addition is lost"); };
+  return scenario;
+}
+
+Scenario LockThree() {
+  Scenario scenario = Lock();
+  scenario.threads.push_back({"taker 3", [] { door_lock_add(); }});
+  scenario.end = [] { Expect(door_lock_guarded() == 3, "an addition is lost"); };
+  return scenario;
+}
+
+Scenario LockTry() {
+  Scenario scenario = Lock();
+  scenario.threads.push_back({"tries", [] { door_lock_try_add(); }});
+  scenario.end = [] { Expect(door_lock_guarded() >= 2, "an addition is lost"); };
+  return scenario;
+}
+
+}  // namespace
+
+std::vector<NamedScenario> BaseScenarios() {
+  return {
+      {"registry", "two threads need one leaf, a third looks up", RegistryPrepare, true, 0},
+      {"ids", "descriptors are listed under a walker", NewIds, true, 0},
+      {"heaps", "heaps are listed under a walker", NewHeaps, true, 0},
+      {"options", "options are loaded under a reader", Options, true, 0},
+      {"lock", "two threads take the lock", Lock, true, 0},
+      {"lock_try", "and a third tries", LockTry, true, 0},
+      {"lock_three", "three threads take the lock", LockThree, true, 0},
+  };
+}
+
+const std::vector<NamedScenario>& AllScenarios() {
+  static const std::vector<NamedScenario> all = [] {
+    std::vector<NamedScenario> out;
+    for (const auto& part : {RemoteFreeScenarios(), OwnerScenarios(), UnitScenarios(), BaseScenarios()}) {
+      out.insert(out.end(), part.begin(), part.end());
+    }
+    return out;
+  }();
+  return all;
+}
+
+}  // namespace schedules

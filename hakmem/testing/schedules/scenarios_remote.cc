@@ -1,0 +1,100 @@
+// Publication of remote frees against collection: docs/memory_order.md, "Remote bits and pending".
+#include "hakmem/remote_free/remote_free.h"
+#include "hakmem/testing/schedules/scenarios.h"
+#include "hakmem/testing/schedules/world.h"
+
+namespace schedules {
+namespace {
+
+// Two threads free a block each of one slab, while its owner looks.
+Scenario PublishAndCollect() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 0xff);
+  Scenario scenario;
+  scenario.threads = {
+      {"publisher", [=] { Publish(slab, 1); }},
+      {"publisher 2", [=] { Publish(slab, 2); }},
+      {"owner", [=] { Drain(world, heap); }},
+  };
+  scenario.end = [=] { CheckAllIsMerged(world, 0xfc); };
+  return scenario;
+}
+
+// The same thread again and again, so that pending goes up and down more than once.
+Scenario PublishAgain() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 0xff);
+  Scenario scenario;
+  scenario.threads = {
+      {"publisher",
+       [=] {
+         Publish(slab, 1);
+         Publish(slab, 2);
+       }},
+      {"owner",
+       [=] {
+         Drain(world, heap);
+         Drain(world, heap);
+       }},
+  };
+  scenario.end = [=] { CheckAllIsMerged(world, 0xfc); };
+  return scenario;
+}
+
+// Several slabs on one stack.
+Scenario PushAndDrain() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* a = AddSlab(&world, heap, 3);
+  hak_slab* b = AddSlab(&world, heap, 3);
+  hak_slab* c = AddSlab(&world, heap, 3);
+  Scenario scenario;
+  scenario.threads = {
+      {"publisher",
+       [=] {
+         Publish(a, 1);
+         Publish(b, 1);
+       }},
+      {"publisher 2", [=] { Publish(c, 1); }},
+      {"owner", [=] { Drain(world, heap); }},
+  };
+  scenario.end = [=] { CheckAllIsMerged(world, 2); };
+  return scenario;
+}
+
+// By way of out-boxes, both of which hold blocks of the slab.
+Scenario FlushOutboxes() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_heap* other = AddHeap(&world);
+  hak_heap* third = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 0xff);
+  const auto free_two = [=](hak_heap* from, uint32_t first) {
+    Expect(hak_remote_free_push(from, slab, first) == HAK_REMOTE_FREE_DONE, "done");
+    Expect(hak_remote_free_push(from, slab, first + 1) == HAK_REMOTE_FREE_DONE, "done");
+    hak_remote_free_flush(from);
+  };
+  Scenario scenario;
+  scenario.threads = {
+      {"freer", [=] { free_two(other, 0); }},
+      {"freer 2", [=] { free_two(third, 2); }},
+      {"owner", [=] { Drain(world, heap); }},
+  };
+  scenario.end = [=] { CheckAllIsMerged(world, 0xf0); };
+  return scenario;
+}
+
+}  // namespace
+
+std::vector<NamedScenario> RemoteFreeScenarios() {
+  return {
+      {"publish", "two publishers and a collector on one slab", PublishAndCollect, true, 0},
+      {"publish_again", "one publisher twice, the collector twice", PublishAgain, true, 0},
+      {"mailbox", "pushes of three slabs and a drain", PushAndDrain, true, 0},
+      {"outbox", "two out-boxes flushed, and a collector", FlushOutboxes, true, 0},
+  };
+}
+
+}  // namespace schedules

@@ -1,0 +1,299 @@
+// Units of SuperSlabs: claim, release, purge, the tier index, the set of dirty SuperSlabs.
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/testing/schedules/scenarios.h"
+#include "hakmem/testing/schedules/world.h"
+
+namespace schedules {
+namespace {
+
+constexpr uint32_t kNoId = 512 * 1024;
+
+// What threads hold, for the end to look at. Reset by `begin`.
+struct Held {
+  uint32_t units[kThreadsMax];
+};
+Held held;
+
+void Hold(int thread, const hak_slab* slab, uint32_t units) {
+  held.units[thread] = slab == nullptr ? 0 : ((1u << units) - 1) << slab->first_unit;
+}
+
+void ForgetHeld() { held = Held(); }
+
+// Every unit of SuperSlab 0 is free or with one thread, but for those of `others`; and the index knows.
+void CheckUnits(uint32_t others) {
+  uint32_t all = others;
+  for (const uint32_t units : held.units) {
+    Expect((all & units) == 0, "a unit is with two threads");
+    all |= units;
+  }
+  const uint32_t free_units = door_free_units(0);
+  Expect((free_units & all) == 0, "a unit is free and held");
+  Expect((free_units | all) == 0xffffffffu, "a unit is lost");
+  Expect(door_index_agrees(0), "the tier index is wrong in the end");
+}
+
+hak_slab* Span(uint32_t units) {
+  bool zeroed;
+  return hak_shared_pool_acquire_span(units, &zeroed);
+}
+
+// Two free units, two takers, and one that gives a third back.
+Scenario ClaimAndRelease() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 4, 1);
+  door_change_mask(0, 6, 0);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"taker", [] { Hold(0, door_claim(0, 1), 1); }},
+      {"taker of 2", [] { Hold(1, door_claim(0, 2), 2); }},
+      {"giver", [=] { hak_shared_pool_release_span(span); }},
+  };
+  scenario.end = [] { CheckUnits(~(6u | 1u << 4)); };
+  return scenario;
+}
+
+// A unit from hand to hand: what the last holder left behind is seen.
+Scenario HandOver() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 4, 1);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"giver", [=] { hak_shared_pool_release_span(span); }},
+      {"taker",
+       [] {
+         hak_slab* slab = door_claim(0, 1);
+         Hold(1, slab, 1);
+         if (slab == nullptr) return;
+         Expect(door_registry_word(slab->base) == 0, "the last holder's word");
+         door_fill_span(slab, 1);
+         Expect(door_registry_owner(slab->base) == slab, "its own");
+       }},
+      {"taker 2",
+       [] {
+         hak_slab* slab = door_claim(0, 1);
+         Hold(2, slab, 1);
+         if (slab != nullptr) Expect(door_registry_word(slab->base) == 0, "the last holder's word");
+       }},
+  };
+  scenario.end = [] { CheckUnits(~(1u << 4)); };
+  return scenario;
+}
+
+// The same with slabs, from acquire to acquire, by way of the index.
+Scenario SlabHandOver() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_heap* other = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 1);
+  AddSlab(&world, heap, 1);
+  door_change_mask(0, 0, 0xfffffffcu);
+  door_unlist(slab, heap, world.size_class);
+  (void)hak_slab_give_word(slab, 0, 1);
+  Scenario scenario;
+  scenario.threads = {
+      {"owner", [=] { hak_shared_pool_release(heap, slab); }},
+      {"other",
+       [=] {
+         hak_slab* mine = door_claim_unused(1);
+         if (mine == nullptr) return;
+         Expect(mine == slab, "there is no other");
+         door_fill_slab(mine, other, world.size_class);
+         Expect(hak_slab_take_run(mine).mask == ~0ull, "whole");
+       }},
+  };
+  scenario.end = [=] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
+// A span that grows into its neighbour, a taker, and the neighbour's release.
+Scenario GrowSpan() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 0, 1);
+  hak_slab* neighbour = door_make_span(0, 1, 1);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"grower",
+       [=] {
+         const bool grew = hak_shared_pool_resize_span(span, 2);
+         held.units[0] = grew ? 3 : 1;
+         if (grew) Expect(door_registry_owner(span->base + HAK_UNIT_BYTES) == span, "its own");
+       }},
+      {"giver", [=] { hak_shared_pool_release_span(neighbour); }},
+      {"taker", [] { Hold(2, door_claim(0, 1), 1); }},
+  };
+  scenario.end = [] { CheckUnits(~3u); };
+  return scenario;
+}
+
+// The last used unit comes back as another is taken: the SuperSlab goes to the empty cache, or does not.
+Scenario LastUnit() {
+  NewWorld();
+  door_new_superslab(0xfffffffeu);
+  hak_slab* span = door_make_span(0, 0, 1);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"giver", [=] { hak_shared_pool_release_span(span); }},
+      {"taker", [] { Hold(1, Span(31), 31); }},
+  };
+  scenario.end = [] {
+    /* In the cache the mask is 0, and so is the index. */
+    if (door_free_units(0) == 0) {
+      Expect(door_empty_count() == 1 || held.units[1] != 0, "an empty SuperSlab that nobody has");
+      Expect(door_index_agrees(0), "the tier index is wrong in the end");
+    } else {
+      CheckUnits(0);
+    }
+  };
+  return scenario;
+}
+
+// Two threads find no unit, and each maps a SuperSlab; a third gives its units back.
+Scenario OpenNew() {
+  NewWorld();
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  const auto take = [](int thread) {
+    hak_slab* slab = Span(20);
+    Expect(slab != nullptr, "memory");
+    Expect(door_registry_owner(slab->base) == slab, "its own");
+    held.units[thread] = 1;
+  };
+  scenario.threads = {{"taker", [=] { take(0); }}, {"taker 2", [=] { take(1); }}};
+  scenario.end = [] {
+    Expect(door_index_agrees(0) && (door_count_superslabs() < 2 || door_index_agrees(1)), "the index is wrong");
+  };
+  return scenario;
+}
+
+// The purge holds dirty units meanwhile.
+Scenario Purge() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 4, 1);
+  hak_shared_pool_release_span(door_make_span(0, 1, 2));
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"purger", [] { door_purge(0); }},
+      {"taker",
+       [] {
+         hak_slab* slab = door_claim(0, 1);
+         Hold(1, slab, 1);
+       }},
+      {"giver", [=] { hak_shared_pool_release_span(span); }},
+  };
+  scenario.end = [] {
+    CheckUnits(~(6u | 1u << 4));
+    /* A held unit's bit is its holder's: the purge clears those of units that it held itself. */
+    Expect((door_dirty_units(0) & ~(6u | 1u << 4)) == 0, "dirty that nobody touched");
+  };
+  return scenario;
+}
+
+// Threads change one mask and refresh.
+Scenario Index() {
+  NewWorld();
+  door_new_superslab(0);
+  Scenario scenario;
+  scenario.threads = {
+      {"adds few", [] { door_change_mask(0, 0xff, 0); }},
+      {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
+  };
+  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
+Scenario IndexDown() {
+  NewWorld();
+  door_new_superslab(0xff);
+  Scenario scenario;
+  scenario.threads = {
+      {"removes", [] { door_change_mask(0, 0, 0xff); }},
+      {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
+  };
+  scenario.end = Index().end;
+  return scenario;
+}
+
+Scenario IndexThree() {
+  NewWorld();
+  door_new_superslab(0xff);
+  Scenario scenario;
+  scenario.threads = {
+      {"removes", [] { door_change_mask(0, 0, 0xff); }},
+      {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
+      {"removes many", [] { door_change_mask(0, 0, 0xffff0000u); }},
+  };
+  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
+// Two SuperSlabs of one word of the index.
+Scenario IndexNeighbours() {
+  NewWorld();
+  door_new_superslab(0xff);
+  door_new_superslab(0);
+  Scenario scenario;
+  scenario.threads = {
+      {"removes", [] { door_change_mask(0, 0, 0xff); }},
+      {"adds to 1", [] { door_change_mask(1, 0xff, 0); }},
+  };
+  scenario.end = [] { Expect(door_index_agrees(0) && door_index_agrees(1), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
+// Marks against takers. Each mark is taken once, or is still to be found.
+Scenario DirtyMarks() {
+  NewWorld();
+  door_new_superslab(0);
+  door_new_superslab(0);
+  door_mark_dirty(0);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"marker", [] { door_mark_dirty(1); }},
+      {"purger", [] { held.units[1] = door_take_dirty() + 1; }},
+      {"purger 2", [] { held.units[2] = door_take_dirty() + 1; }},
+  };
+  scenario.end = [] {
+    uint32_t times[2] = {0, 0};
+    for (const uint32_t id : {held.units[1] - 1, held.units[2] - 1}) {
+      if (id != kNoId) times[id]++;
+    }
+    for (const uint32_t id : {0u, 1u}) {
+      times[id] += door_is_dirty(id) ? 1 : 0;
+      Expect(!door_is_dirty(id) || door_dirty_is_found(id), "a mark that no search finds");
+      Expect(times[id] == 1, "a mark is lost, or taken twice");
+    }
+  };
+  return scenario;
+}
+
+}  // namespace
+
+std::vector<NamedScenario> UnitScenarios() {
+  return {
+      {"claim", "two claims and a release on one SuperSlab", ClaimAndRelease, true, 0},
+      {"hand_over", "a unit from holder to holder", HandOver, true, 0},
+      {"slab_hand_over", "a slab from release to acquire, by the index", SlabHandOver, true, 0},
+      {"grow", "a span grows, its neighbour goes, another takes", GrowSpan, true, 0},
+      {"last_unit", "the last unit returns as others are taken", LastUnit, true, 0},
+      {"open", "two threads open new SuperSlabs", OpenNew, true, 0},
+      {"purge", "a purge, a claim and a release", Purge, true, 0},
+      {"index", "two refreshes", Index, true, 0},
+      {"index_down", "two refreshes, one to none", IndexDown, true, 0},
+      {"index_neighbours", "refreshes of two SuperSlabs in one word", IndexNeighbours, true, 0},
+      {"index_three", "three refreshes", IndexThree, true, 0},
+      {"dirty", "a mark and two takers", DirtyMarks, true, 0},
+  };
+}
+
+}  // namespace schedules
