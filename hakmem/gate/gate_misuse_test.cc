@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hakmem/base/checks.h"
+#include "hakmem/base/test_one_line.h"
 #include "hakmem/gate/gate_test_inl.h"
 #include <hakmem/hakmem.h>
 
@@ -55,11 +56,11 @@ std::string Hex(const void* ptr) {
 // The whole of what stderr holds. The block is made before the fork, so that its address is known.
 std::string Line(const std::string& what, const void* ptr, size_t class_bytes) {
   const std::string tail = class_bytes == 0 ? "" : " \\(size class " + std::to_string(class_bytes) + "\\)";
-  return "^hakmem: " + what + " " + Hex(ptr) + tail + "\n$";
+  return OneLine("hakmem: " + what + " " + Hex(ptr) + tail);
 }
 
 std::string ForeignLine(const void* ptr) {
-  return "^hakmem: foreign pointer " + Hex(ptr) + " \\(not a live block of this allocator\\)\n$";
+  return OneLine("hakmem: foreign pointer " + Hex(ptr) + " \\(not a live block of this allocator\\)");
 }
 
 const auto kAborts = testing::KilledBySignal(SIGABRT);
@@ -200,7 +201,7 @@ TEST_F(MisuseDeathTest, WithoutThreadCachesEveryFreeIsChecked) {
     hak_free(block);
     _exit(0);
   };
-  EXPECT_EXIT(misuse(), kAborts, "^hakmem: double free of 0x[0-9a-f]+ \\(size class 64\\)\n$");
+  EXPECT_EXIT(misuse(), kAborts, OneLine("hakmem: double free of 0x[0-9a-f]+ \\(size class 64\\)"));
   EXPECT_EXIT(hak_free(static_cast<char*>(block) + 16), kAborts, "^hakmem: interior pointer 0x[0-9a-f]+ ");
   unsetenv("HAKMEM_THREAD_CACHE_BYTES");
   testing::FLAGS_gtest_death_test_style = old_style;
@@ -219,10 +220,11 @@ TEST_F(MisuseDeathTest, TheEnvironmentChoosesTheAction) {
     _exit(hak_misuse_count() == 1 ? 7 : 8);
   };
   setenv("HAKMEM_ON_ERROR", "abort", 1);
-  EXPECT_EXIT(misuse(), kAborts, "^hakmem: foreign pointer 0x[0-9a-f]+ \\(not a live block of this allocator\\)\n$");
+  EXPECT_EXIT(misuse(), kAborts,
+              OneLine("hakmem: foreign pointer 0x[0-9a-f]+ \\(not a live block of this allocator\\)"));
   setenv("HAKMEM_ON_ERROR", "warn", 1);
   EXPECT_EXIT(misuse(), testing::ExitedWithCode(7),
-              "^hakmem: foreign pointer 0x[0-9a-f]+ \\(not a live block of this allocator\\)\n$");
+              OneLine("hakmem: foreign pointer 0x[0-9a-f]+ \\(not a live block of this allocator\\)"));
   setenv("HAKMEM_ON_ERROR", "ignore", 1);
   EXPECT_EXIT(misuse(), testing::ExitedWithCode(7), "^$");
   unsetenv("HAKMEM_ON_ERROR");

@@ -31,6 +31,12 @@ packages_clang() {
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
+# has_own PROGRAM: it is there and not for Debian's packages to install.
+has_own() {
+  local path
+  path=$(type -P "$1") && { [ "$path" != "/usr/bin/$1" ] || ! command -v dpkg-query >/dev/null; }
+}
+
 # need_packages PACKAGE...: installs those that are missing, or says which line would.
 need_packages() {
   local missing=() package
@@ -76,6 +82,7 @@ need_linux() {
 # --- Bazel ---
 
 # Sets bazel_command to the user's own Bazel where there is one ($BAZEL, bazel, bazelisk), to Debian's otherwise.
+# HAKMEM_BAZEL_MODULES=1: Debian's Bazel 7 reads MODULE.bazel too, for machines that tell it where the modules are.
 need_bazel() {
   local candidate path
   bazel_command=()
@@ -103,7 +110,7 @@ need_bazel() {
   bazel_flags=()
   if is_debians_bazel; then
     need_packages "${packages_bazel[@]}" "${packages_workspace[@]}"
-    [ "$bazel_major" -lt 7 ] || bazel_flags=(--config=workspace)
+    [ "$bazel_major" -lt 7 ] || [ -n "${HAKMEM_BAZEL_MODULES:-}" ] || bazel_flags=(--config=workspace)
   elif [ "$bazel_major" -lt 7 ]; then
     need_packages "${packages_workspace[@]}"
   elif ! type -P gcc >/dev/null || ! type -P g++ >/dev/null; then

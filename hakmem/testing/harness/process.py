@@ -1,17 +1,30 @@
-"""Starts the programs under test and tells how they ended."""
+"""Starts the programs under test and tells how they ended.
+
+HAKMEM_TEST_EMULATOR in the environment: they are for another processor, and this command line of qemu-user runs them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
+import re
 import signal
 import subprocess
+import unittest
 from typing import Any, Mapping, Optional, Sequence
 
 # Seconds after which a program hangs. Far above what any needs, on a loaded machine too.
 TIMEOUT_S = 120
 LIBRARY = pathlib.Path("hakmem/libhakmem.so")
+EMULATOR = os.environ.get("HAKMEM_TEST_EMULATOR", "").split()
+# What qemu itself says of a program that a signal ends, and this machine's linker where the program executes others.
+_REMARKS = re.compile(r"^(?:qemu: uncaught target signal|ERROR: ld\.so: object '.*' from LD_).*\n", re.MULTILINE)
+
+
+def not_emulated(why: str) -> Any:
+    """Skips a test where an emulator runs the programs."""
+    return unittest.skipIf(EMULATOR, f"under qemu-user: {why}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +58,11 @@ def run(
     environment = {"PATH": "/usr/bin:/bin", **(env or {})}
     if preload:
         environment["LD_PRELOAD"] = ":".join(str(pathlib.Path(library).absolute()) for library in preload)
+    if EMULATOR:
+        # What is for the guest's dynamic linker must not reach that of the emulator.
+        for_linker = [name for name in environment if name.startswith("LD_")]
+        settings = [part for name in for_linker for part in ("-E", f"{name}={environment.pop(name)}")]
+        command = [*EMULATOR, *settings, *command]
     done = subprocess.run(
         command,
         env=environment,
@@ -56,4 +74,5 @@ def run(
         check=False,
         **popen,
     )
-    return Outcome(" ".join([pathlib.Path(program).name, *args]), done.returncode, done.stdout, done.stderr)
+    stderr = _REMARKS.sub("", done.stderr) if EMULATOR else done.stderr
+    return Outcome(" ".join([pathlib.Path(program).name, *args]), done.returncode, done.stdout, stderr)

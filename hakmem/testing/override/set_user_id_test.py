@@ -15,6 +15,7 @@ ENV = {"HAKMEM_VERBOSE": "1", "HAKMEM_DECAY_MS": "never", "HAKMEM_STATS_AT_EXIT"
 NOBODY = 65534
 
 
+@process.not_emulated("set-user-ID would be that of the emulator")
 class SetUserId(unittest.TestCase):
     def test_the_environment_is_ignored(self) -> None:
         if os.geteuid() != 0:

@@ -29,10 +29,16 @@ static void* live(void* arg) {
   return NULL;
 }
 
+/* Small, so that many fit; some processors want more than others. */
+static size_t stack_bytes(void) {
+  const size_t least = (size_t)PTHREAD_STACK_MIN;
+  return least > STACK_BYTES ? least : STACK_BYTES;
+}
+
 int main(void) {
   pthread_attr_t attributes;
   EXPECT(pthread_attr_init(&attributes) == 0);
-  EXPECT(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0);
+  EXPECT(pthread_attr_setstacksize(&attributes, stack_bytes()) == 0);
   EXPECT(pthread_barrier_init(&all_are_here, NULL, THREADS) == 0);
   static pthread_t threads[THREADS];
   for (uintptr_t i = 0; i < THREADS; i++) {

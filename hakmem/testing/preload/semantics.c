@@ -39,10 +39,10 @@ static bool is_filled(const char* block, char byte, size_t size) {
   } while (0)
 
 static void zero_bytes(void) {
-  char* a = malloc(0);
-  char* b = malloc(0);
-  char* c = calloc(0, 8);
-  char* d = calloc(8, 0);
+  char* a = launder(malloc(0));
+  char* b = launder(malloc(0));
+  char* c = launder(calloc(0, 8));
+  char* d = launder(calloc(8, 0));
   EXPECT(a != NULL && b != NULL && c != NULL && d != NULL);
   EXPECT(a != b && a != c && a != d && b != c && b != d && c != d);
   free(a);

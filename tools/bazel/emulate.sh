@@ -1,0 +1,15 @@
+#!/bin/sh
+# For --run_under: runs a test that is compiled for another processor by qemu. A test that is a script runs as it is,
+# and starts the programs it tests as HAKMEM_TEST_EMULATOR says; so does a program that starts itself anew.
+#
+# HAKMEM_TEST_PAGE_BYTES: size of the pages that the test sees, 4096 unless set.
+set -eu
+
+HAKMEM_TEST_EMULATOR="qemu-aarch64 -p ${HAKMEM_TEST_PAGE_BYTES:-4096} -L /usr/aarch64-linux-gnu"
+export HAKMEM_TEST_EMULATOR
+
+if [ "$(head -c 4 "$1" | tail -c 3)" = ELF ]; then
+  # shellcheck disable=SC2086
+  exec $HAKMEM_TEST_EMULATOR "$@"
+fi
+exec "$@"
