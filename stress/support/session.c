@@ -54,18 +54,26 @@ static void* use_everything(void* session) {
   return NULL;
 }
 
+/* How many threads there are at a time. */
+static uint64_t most_threads(const stress_session* session) { return session->threads * (1 + session->burst); }
+
 /* What the first use of everything brings in is no leak: code, tables, the stacks that libc keeps for the next
  * threads, and what a sanitizer keeps of each. */
 static void warm_up(stress_session* session) {
-  pthread_t threads[STRESS_MAX_THREADS];
-  for (uint64_t i = 0; i < session->threads; i++) threads[i] = bench_thread_start(use_everything, session);
-  for (uint64_t i = 0; i < session->threads; i++) bench_thread_join(threads[i]);
+  pthread_t threads[STRESS_MAX_THREADS * (1 + STRESS_MAX_BURST)];
+  const uint64_t count = most_threads(session);
+  for (uint64_t i = 0; i < count; i++) threads[i] = bench_thread_start(use_everything, session);
+  for (uint64_t i = 0; i < count; i++) bench_thread_join(threads[i]);
   use_everything(session);
   hak_trim();
 }
 
-void stress_session_begin(stress_session* session, const bench_limits* limits) {
+void stress_session_pick_seed(stress_session* session) {
   if (session->seed == 0) session->seed = seed_from_clock();
+}
+
+void stress_session_begin(stress_session* session, const bench_limits* limits) {
+  stress_session_pick_seed(session);
   printf("%s: seed %" PRIu64 ", %" PRIu64 " threads\n", session->name, session->seed, session->threads);
   fflush(stdout); /* or a child of fork prints it again */
   if (limits->seconds > 0.0) alarm(HANG_SECONDS + (unsigned)(limits->seconds * HANG_FACTOR));
@@ -82,7 +90,7 @@ int stress_session_end(const stress_session* session, int status) {
   hak_trim();
   const uint64_t after_kb = resident_kb();
   const uint64_t bound_kb =
-      session->before_kb + STRESS_RSS_BOUND_KB + STRESS_RSS_BOUND_PER_THREAD_KB * session->threads;
+      session->before_kb + STRESS_RSS_BOUND_KB + STRESS_RSS_BOUND_PER_THREAD_KB * most_threads(session);
   printf("%s: resident before %" PRIu64 " kB, after %" PRIu64 " kB, after hak_trim %" PRIu64 " kB, bound %" PRIu64
          " kB\n",
          session->name, session->before_kb, full_kb, after_kb, bound_kb);

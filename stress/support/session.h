@@ -3,8 +3,8 @@
  * Invariants:
  *   1. The program prints its seed before it starts to work; the same seed gives each thread the same random numbers.
  *   2. When all blocks are free and hak_trim has run, no more memory is resident than before the work, but for
- *      STRESS_RSS_BOUND_KB and STRESS_RSS_BOUND_PER_THREAD_KB for each thread: stacks that libc keeps, the allocator's
- *      own tables.
+ *      STRESS_RSS_BOUND_KB and STRESS_RSS_BOUND_PER_THREAD_KB for each thread that lives at a time: stacks that libc keeps,
+ *      the allocator's own tables.
  * Threads: from main, before and after all others. */
 #ifndef STRESS_SUPPORT_SESSION_H_
 #define STRESS_SUPPORT_SESSION_H_
@@ -18,7 +18,8 @@ enum {
   /* TSan keeps some memory for each atomic and each thread there ever was. */
   STRESS_RSS_BOUND_KB = 3072 + HAK_CONFIG_SANITIZE_THREAD * 16384,
   STRESS_RSS_BOUND_PER_THREAD_KB = 256,
-  STRESS_MAX_THREADS = 64
+  STRESS_MAX_THREADS = 64,
+  STRESS_MAX_BURST = 3
 };
 
 /** The options --threads and --seed of every program. */
@@ -31,8 +32,12 @@ typedef struct stress_session {
   const char* name;
   uint64_t threads;
   uint64_t seed;
+  uint64_t burst; /* threads that each of `threads` has besides, at most: 0 to STRESS_MAX_BURST */
   uint64_t before_kb;
 } stress_session;
+
+/** Picks the seed where none is given. Only for programs that need it before they begin. */
+void stress_session_pick_seed(stress_session* session);
 
 /** After the arguments have been parsed: picks and prints the seed, and sets an alarm for a run that hangs. */
 void stress_session_begin(stress_session* session, const bench_limits* limits);
