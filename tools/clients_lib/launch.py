@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import pwd
 import resource
 import select
 import signal
@@ -52,7 +53,9 @@ def as_user(user: Optional[str]) -> list[str]:
     """Words to put before a command so that it runs as `user`; none when we are not root."""
     if user is None or os.getuid() != 0:
         return []
-    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    # By number: nobody's group is called nogroup here, nobody there.
+    account = pwd.getpwnam(user)
+    return ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
 
 
 class Process:

@@ -11,6 +11,7 @@ import pathlib
 import sys
 import tempfile
 import traceback
+from typing import Optional
 
 from clients_lib import compare, packages, preload, processes, report
 from clients_lib.client import Client
@@ -40,6 +41,24 @@ class Runner:
 
     def run(self, client: Client) -> ClientResult:
         """All runs of a client, judged. Never raises for what a client does."""
+        result, baseline, home = self.make_ready(client)
+        if home is None:
+            return result
+        for number in range(self._repeats):
+            order = [baseline, self._candidate] if number % 2 == 0 else [self._candidate, baseline]
+            for mode in order:
+                self._append(result, mode is baseline, self.run_once(client, mode, home))
+        result.verdict, result.detail = compare.judge(result.baseline, result.candidate)
+        if result.verdict == "different" and self._repeats == 1:
+            # Is it the allocator, or is the program not repeatable? libc once more tells.
+            self._append(result, True, self.run_once(client, baseline, home))
+            result.verdict, result.detail = compare.judge(result.baseline, result.candidate)
+        if not result.passed:
+            report.write_evidence(self._out, result)
+        return result
+
+    def make_ready(self, client: Client) -> tuple[ClientResult, Mode, Optional[pathlib.Path]]:
+        """An empty result, the baseline's mode, and the folder of all runs; none where the result is final already."""
         result = ClientResult(client.name, client.summary, client.normalised, client.informational, "skipped")
         report.clear_evidence(self._out, client.name)
         if client.note:
@@ -48,8 +67,8 @@ class Runner:
         if lacking:
             result.verdict = "skipped" if not self._may_install else "failed"
             result.detail = lacking
-            print(f"clients: {client.name}: {lacking}", file=sys.stderr)
-            return result
+            print(f"{client.name}: {lacking}", file=sys.stderr)
+            return result, Mode("libc", None), None
         baseline = self._baseline_of(client, result)
         home = empty_folder(pathlib.Path(self._folder.name) / client.name)
         inputs = empty_folder(home / "inputs")
@@ -58,19 +77,8 @@ class Runner:
             client.warm()
         except Exception as error:  # pylint: disable=broad-except
             result.verdict, result.detail = "broken", f"cannot prepare: {error}"
-            return result
-        for number in range(self._repeats):
-            order = [baseline, self._candidate] if number % 2 == 0 else [self._candidate, baseline]
-            for mode in order:
-                self._append(result, mode is baseline, self._run_once(client, mode, home))
-        result.verdict, result.detail = compare.judge(result.baseline, result.candidate)
-        if result.verdict == "different" and self._repeats == 1:
-            # Is it the allocator, or is the program not repeatable? libc once more tells.
-            self._append(result, True, self._run_once(client, baseline, home))
-            result.verdict, result.detail = compare.judge(result.baseline, result.candidate)
-        if not result.passed:
-            report.write_evidence(self._out, result)
-        return result
+            return result, baseline, None
+        return result, baseline, home
 
     def _install(self, client: Client) -> str:
         """Installs what the client needs; returns what is still missing, as a sentence, or ""."""
@@ -96,7 +104,8 @@ class Runner:
         (result.baseline if is_baseline else result.candidate).append(run)
 
     @staticmethod
-    def _run_once(client: Client, mode: Mode, home: pathlib.Path) -> RunResult:
+    def run_once(client: Client, mode: Mode, home: pathlib.Path) -> RunResult:
+        """One run of a client in the folder that make_ready() made. Never raises for what a client does."""
         session = Session(mode, empty_folder(home / "work"), home / "inputs", empty_folder(home / "logs"))
         error = None
         try:
