@@ -29,7 +29,8 @@ def outcomes(run: RunResult) -> dict[str, str]:
     """Outcome of each check of a run; what went wrong outside of a check is a failed check too."""
     found = {o.label[len(CHECK) :]: o.data.decode() for o in run.observations if o.label.startswith(CHECK)}
     for reason in run.unexpected:
-        found[reason] = FAILED
+        # Without the program's last words, which may hold an address or a process id.
+        found[reason.split(", not ")[0]] = FAILED
     if run.error:
         found[run.error] = FAILED
     return found

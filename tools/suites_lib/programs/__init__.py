@@ -5,6 +5,14 @@ import importlib
 # The order of the table.
 _MODULES = [
     "python",
+    "glib",
+    "redis",
+    "postgres",
+    "sqlite",
+    "stress_ng",
+    "node",
+    "java",
+    "chromium",
 ]
 
 
