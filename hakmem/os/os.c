@@ -169,3 +169,9 @@ hak_os_counters hak_os_read_counters(void) {
   now.mapped_bytes = hak_u64_load_relaxed(&mapped_bytes);
   return now;
 }
+
+void hak_os_reset_for_test(void) {
+  hak_u64_store_relaxed(&page_bytes_known, 0);
+  hak_u64_store_relaxed(&next_aligned_hint, 0);
+  hak_u32_store_relaxed(&targets_left, 0);
+}

@@ -60,6 +60,10 @@ typedef struct hak_os_counters {
 
 hak_os_counters hak_os_read_counters(void);
 
+/** Forgets what a process learns once: the page size, where the last SuperSlab lay, how many moves have failed. For
+ *  tests. */
+void hak_os_reset_for_test(void);
+
 HAK_END_DECLS
 
 #endif /* HAKMEM_OS_OS_H_ */

@@ -288,7 +288,8 @@ void FailMovesOverAndOver() {
     if (hak_os_read_counters().mapped_bytes != mapped_bytes) _exit(5);
   }
   if (hak_os_reserve_aligned(3 * kUnit, kUnit) != nullptr) _exit(6);
-  _exit(0);
+  hak_os_reset_for_test();
+  _exit(hak_os_reserve_aligned(3 * kUnit, kUnit) != nullptr ? 0 : 7);
 }
 
 TEST_F(Os, FailedMovesDoNotUnmapWhatMayBeAnothers) {

@@ -26,11 +26,11 @@ static bool prepare_entry(hak_atomic_u64* entry) {
 }
 
 bool hak_registry_prepare(const void* base, size_t size_bytes) {
-  const uint64_t first = (uint64_t)(uintptr_t)base >> 32;
-  const uint64_t last = ((uint64_t)(uintptr_t)base + size_bytes - 1) >> 32;
-  /* The first too: the end of the range may have wrapped around. */
-  if (first >= HAK_REGISTRY_ROOT_ENTRIES || last >= HAK_REGISTRY_ROOT_ENTRIES) return false;
-  for (uint64_t i = first; i <= last; i++) {
+  uint64_t end;
+  if (__builtin_add_overflow((uint64_t)(uintptr_t)base, size_bytes - 1, &end)) return false;
+  const uint64_t last = end >> 32;
+  if (last >= HAK_REGISTRY_ROOT_ENTRIES) return false;
+  for (uint64_t i = (uint64_t)(uintptr_t)base >> 32; i <= last; i++) {
     if (!prepare_entry(&hak_registry.root[i])) return false;
   }
   return true;

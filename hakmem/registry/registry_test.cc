@@ -164,6 +164,8 @@ TEST_F(Registry, PrepareRefusesAddressesAbove48Bits) {
   EXPECT_FALSE(hak_registry_prepare(At(~0ull - kUnit + 1), kUnit));
   EXPECT_FALSE(hak_registry_prepare(At(~0ull - kUnit + 1), 2 * kUnit)); /* wraps */
   EXPECT_FALSE(hak_registry_prepare(At(0xffff800000000000), kUnit));
+  EXPECT_FALSE(hak_registry_prepare(At(kLeafSpan), ~0ull)); /* wraps to below 48 bits */
+  EXPECT_FALSE(hak_registry_prepare(At(kLeafSpan), 0 - kLeafSpan + kUnit));
   EXPECT_EQ(hak_registry_leaf_bytes(), leaves);
   EXPECT_EQ(hak_os_fake_calls(HAK_OS_FAKE_MMAP), 0u);
 }
