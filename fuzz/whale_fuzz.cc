@@ -1,0 +1,464 @@
+/* The whale cache against lists of live and cached whales: acquires, releases, resizes, purges, moves of the clock, on a
+ * kernel that refuses what the input says.
+ *
+ * Some words of each whale are written and must be there as long as it lives, wherever its pages move. Descriptors are
+ * made before the first input, so that each finds the same box: no whale, no leaf of the registry. */
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "fuzz/input.h"
+#include "fuzz/kernel.h"
+#include "hakmem/base/base.h"
+#include "hakmem/base/poison.h"
+#include "hakmem/config/config.h"
+#include "hakmem/os/os_fake.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/whale_cache/whale_cache.h"
+
+namespace {
+
+constexpr size_t kUnit = HAK_UNIT_BYTES;
+constexpr size_t kWord = sizeof(uint64_t);
+constexpr uint32_t kSlots = 80; /* more than the cache has entries */
+constexpr size_t kLiveBytesMax = size_t{64} << 20;
+constexpr size_t kKeepBytes = size_t{8} << 20; /* what stays cached however fast the process grows */
+/* From here on no kernel has the addresses. */
+constexpr size_t kHopelessBytes = size_t{1} << 48;
+
+hak_whale_cache_figures Figures() { return hak_whale_cache_read_figures(); }
+
+uint64_t* WordAt(char* address) {
+  hak_unpoison(address, kWord);
+  return reinterpret_cast<uint64_t*>(address);
+}
+
+struct Live {
+  hak_whale* whale = nullptr; /* none: nothing */
+  char* base = nullptr;
+  size_t bytes = 0;
+  uint64_t tag = 0;            /* this whale's and no other's */
+  std::vector<size_t> written; /* offsets of words that hold the tag plus the offset */
+};
+
+struct Cached {
+  char* base;
+  size_t bytes;
+  uint64_t freed_ms;
+};
+
+void LoadOption(uint8_t choice) {
+  static const char* const kEntries[] = {"HAKMEM_WHALE_CACHE_BYTES=0", "HAKMEM_WHALE_CACHE_BYTES=1m",
+                                         "HAKMEM_WHALE_CACHE_BYTES=8m", "HAKMEM_DECAY_MS=500"};
+  std::string entry = kEntries[choice % 4];
+  char* environment[] = {entry.data(), nullptr};
+  hak_config_reset_for_test();
+  hak_config_load_as(environment, false);
+}
+
+void MakeDescriptors() {
+  std::vector<hak_whale*> whales;
+  bool zeroed;
+  for (uint32_t i = 0; i < kSlots + HAK_WHALE_CACHE_ENTRIES + 1; i++) {
+    whales.push_back(hak_whale_cache_acquire(kUnit, 1, &zeroed));
+    FUZZ_CHECK(whales.back() != nullptr);
+  }
+  for (hak_whale* whale : whales) hak_whale_cache_release(whale, 0);
+  hak_whale_cache_purge(0, 0);
+}
+
+class Session {
+ public:
+  explicit Session(fuzz::Input input) : input_(input), kernel_(input_) {
+    LoadOption(input_.TakeByte());
+    limit_bytes_ = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
+    FUZZ_CHECK(Figures().live + Figures().cached == 0);
+  }
+
+  void Run() {
+    while (!input_.IsUsedUp()) {
+      Act(input_.TakeByte() % 16);
+      CheckFigures();
+    }
+    for (Live& live : slots_) {
+      if (live.whale != nullptr) CheckLive(live);
+    }
+    Finish();
+  }
+
+ private:
+  void Act(unsigned what) {
+    switch (what) {
+      case 0:
+      case 1:
+      case 2: Acquire(&Slot(), TakeSize(), TakeAlignment()); break;
+      case 3: AcquireMany(); break;
+      case 4:
+      case 5: Release(&Slot()); break;
+      case 6: ReleaseMany(); break;
+      case 7:
+      case 8:
+      case 9:
+      case 10: Resize(&Slot(), TakeSize()); break;
+      case 11: Purge(); break;
+      case 12: Ask(); break;
+      case 13:
+      case 14: kernel_.Script(input_); break;
+      default: kernel_.Obey(); break;
+    }
+  }
+
+  Live& Slot() { return slots_[input_.TakeBelow(kSlots)]; }
+
+  /* --- sizes --- */
+
+  size_t TakeSize() {
+    const uint8_t how = input_.TakeByte();
+    switch (how % 8) {
+      case 0: return (size_t{1} << 16 << input_.TakeBelow(7)) - 1 + input_.TakeBelow(3); /* a power of two, about */
+      case 1: return input_.TakeBelow(64 * kUnit);
+      case 2: {
+        static const size_t kEdges[] = {0, kHopelessBytes, size_t{PTRDIFF_MAX} - 2 * kUnit, SIZE_MAX - 255};
+        return kEdges[how / 8 % 4] + input_.TakeByte();
+      }
+      default: return (1 + input_.TakeBelow(32)) * kUnit;
+    }
+  }
+
+  size_t TakeAlignment() {
+    const uint8_t shift = input_.TakeByte();
+    return size_t{1} << (shift < 128 ? 0 : shift < 250 ? shift % 24 : shift % 64);
+  }
+
+  /* Few mostly: many take time. */
+  size_t TakeCount() {
+    const uint8_t count = input_.TakeByte();
+    return count < 224 ? count % 8 : count % 32 * 4;
+  }
+
+  static size_t Rounded(size_t bytes) { return bytes == 0 ? kUnit : hak_round_up(bytes, kUnit); }
+
+  bool HasRoomFor(size_t bytes) const {
+    return bytes >= kHopelessBytes || Figures().live_bytes + bytes <= kLiveBytesMax;
+  }
+
+  /* --- acquire --- */
+
+  /* Of the cached whales that fit without wasting more than a quarter, the smallest, and of these the newest. */
+  std::vector<Cached>::iterator BestFit(size_t bytes, size_t alignment) {
+    auto best = cached_.end();
+    for (auto at = cached_.begin(); at != cached_.end(); ++at) {
+      if (at->bytes < bytes || at->bytes > bytes + bytes / 4) continue;
+      if (reinterpret_cast<uintptr_t>(at->base) % alignment != 0) continue;
+      if (best == cached_.end() || at->bytes <= best->bytes) best = at; /* the newest are the last */
+    }
+    return best;
+  }
+
+  void Acquire(Live* live, size_t bytes, size_t alignment) {
+    if (live->whale != nullptr) Release(live);
+    if (!HasRoomFor(bytes)) return;
+    Begin();
+    const bool is_hopeless = bytes >= kHopelessBytes || alignment >= kHopelessBytes;
+    const auto best = is_hopeless ? cached_.end() : BestFit(Rounded(bytes), std::max(alignment, kUnit));
+    bool zeroed = false;
+    hak_whale* whale = hak_whale_cache_acquire(bytes, alignment, &zeroed);
+    if (best != cached_.end()) {
+      FUZZ_CHECK(whale != nullptr && whale->base == best->base && whale->size_bytes == best->bytes && !zeroed);
+      cached_.erase(best);
+      FUZZ_CHECK(Noted().empty());
+    } else {
+      CheckNew(whale, is_hopeless, bytes);
+      FUZZ_CHECK(whale == nullptr || zeroed);
+    }
+    if (whale == nullptr) return;
+    FUZZ_CHECK(whale->base != nullptr && reinterpret_cast<uintptr_t>(whale->base) % std::max(alignment, kUnit) == 0);
+    FUZZ_CHECK(whale->size_bytes >= bytes && whale->size_bytes % kUnit == 0);
+    *live = Live{whale, whale->base, whale->size_bytes, next_tag_ += uint64_t{1} << 40, {}};
+    CheckApart(*live);
+    if (zeroed) CheckZero(live->base, live->bytes);
+    Write(live, 0);
+    Write(live, live->bytes - kWord);
+    Write(live, live->bytes / 2);
+    CheckLive(*live);
+  }
+
+  /* After a new mapping: as much of the oldest whales as it takes makes way, but for a few. After none: all of them did,
+   * and it was not enough. */
+  void CheckNew(const hak_whale* whale, bool is_hopeless, size_t bytes) {
+    const std::vector<Cached> before = cached_;
+    const size_t gone_bytes = NoteUnmappings(0, true);
+    if (whale == nullptr) {
+      FUZZ_CHECK(is_hopeless || IsRefused());
+      /* What was refused to be unmapped ends the search for more. */
+      FUZZ_CHECK(bytes > PTRDIFF_MAX - kUnit || cached_.empty() || IsRefused());
+      return;
+    }
+    FUZZ_CHECK(!is_hopeless && whale->size_bytes == Rounded(bytes));
+    if (IsRefused()) return;
+    FUZZ_CHECK(AreTheOldestGone(before));
+    FUZZ_CHECK(gone_bytes >= whale->size_bytes || CachedBytes() <= kKeepBytes);
+    if (before.size() == cached_.size()) return;
+    const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
+    FUZZ_CHECK(gone_bytes - last_bytes < whale->size_bytes && CachedBytes() + last_bytes > kKeepBytes);
+  }
+
+  void AcquireMany() {
+    const size_t first = input_.TakeBelow(kSlots);
+    const size_t count = TakeCount();
+    const size_t bytes = (1 + input_.TakeBelow(4)) * kUnit;
+    for (size_t i = first; i < kSlots && i < first + count; i++) {
+      if (slots_[i].whale == nullptr) Acquire(&slots_[i], bytes, 1);
+    }
+  }
+
+  /* --- release --- */
+
+  void Release(Live* live) {
+    if (live->whale == nullptr) return;
+    CheckLive(*live);
+    Begin();
+    const bool is_kept = live->bytes <= limit_bytes_ / 4;
+    const uint64_t freed_ms = now_ms_ += input_.TakeByte();
+    const Live old = *live;
+    *live = Live();
+    hak_whale_cache_release(old.whale, freed_ms);
+    FUZZ_CHECK(hak_registry_word(old.base) == HAK_REGISTRY_NONE);
+    if (is_kept) {
+      cached_.push_back({old.base, old.bytes, freed_ms});
+      CheckKept(freed_ms);
+    } else {
+      FUZZ_CHECK(Noted().size() == 1 && Noted()[0].base == old.base && Noted()[0].bytes == old.bytes);
+      if (Noted()[0].is_refused) cached_.push_back({old.base, old.bytes, freed_ms});
+    }
+  }
+
+  /* Invariant 3: the cache is within its limits, and no more than that took was given up. */
+  void CheckKept(uint64_t freed_ms) {
+    const std::vector<Cached> before = cached_;
+    NoteUnmappings(freed_ms, false);
+    if (IsRefused()) return;
+    FUZZ_CHECK(AreTheOldestGone(before) && !IsOverLimit(CachedBytes(), cached_.size()));
+    if (before.size() == cached_.size()) return;
+    const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
+    FUZZ_CHECK(IsOverLimit(CachedBytes() + last_bytes, cached_.size() + 1));
+  }
+
+  bool IsOverLimit(size_t bytes, size_t count) const { return bytes > limit_bytes_ || count > HAK_WHALE_CACHE_ENTRIES; }
+
+  void ReleaseMany() {
+    const size_t first = input_.TakeBelow(kSlots);
+    const size_t count = TakeCount();
+    for (size_t i = first; i < kSlots && i < first + count; i++) Release(&slots_[i]);
+  }
+
+  /* --- resize --- */
+
+  void Resize(Live* live, size_t bytes) {
+    if (live->whale == nullptr || !HasRoomFor(bytes)) return;
+    CheckLive(*live);
+    Begin();
+    char* const old_base = live->base;
+    const size_t old_bytes = live->bytes;
+    hak_unpoison(old_base, old_bytes); /* as the gate does: the pages may go elsewhere */
+    const bool is_done = hak_whale_cache_resize(live->whale, bytes);
+    if (!is_done) {
+      FUZZ_CHECK(bytes > old_bytes && (bytes >= kHopelessBytes || IsRefused()));
+      FUZZ_CHECK(live->whale->base == old_base && live->whale->size_bytes == old_bytes);
+      CheckLive(*live);
+      return;
+    }
+    live->base = live->whale->base;
+    live->bytes = live->whale->size_bytes;
+    FUZZ_CHECK(bytes < kHopelessBytes && live->bytes >= bytes);
+    if (bytes > old_bytes) {
+      CheckGrown(live, old_base, old_bytes, Rounded(bytes));
+    } else {
+      CheckCut(live, old_base, old_bytes, Rounded(bytes));
+    }
+    CheckApart(*live);
+    CheckLive(*live);
+  }
+
+  void CheckGrown(Live* live, const char* old_base, size_t old_bytes, size_t bytes) {
+    const bool is_moved = live->base != old_base;
+    FUZZ_CHECK(live->bytes == bytes || (is_moved && live->bytes <= bytes + bytes / 8));
+    if (is_moved) FUZZ_CHECK(hak_registry_word(old_base) == HAK_REGISTRY_NONE);
+    FUZZ_CHECK(*WordAt(live->base + old_bytes) == 0 && *WordAt(live->base + live->bytes - kWord) == 0);
+    Write(live, live->bytes - kWord);
+  }
+
+  /* By more than an eighth only, and never where the kernel will not have the end. */
+  void CheckCut(Live* live, const char* old_base, size_t old_bytes, size_t bytes) {
+    FUZZ_CHECK(live->base == old_base);
+    const bool is_due = old_bytes - bytes > old_bytes / 8;
+    FUZZ_CHECK(live->bytes == (is_due && !IsRefused() ? bytes : old_bytes));
+    const auto is_cut = [live](size_t offset) { return offset >= live->bytes; };
+    live->written.erase(std::remove_if(live->written.begin(), live->written.end(), is_cut), live->written.end());
+  }
+
+  /* --- purge --- */
+
+  void Purge() {
+    const uint8_t how = input_.TakeByte();
+    const uint64_t decay_ms = how < 100 ? 0 : (how - 100) * 8;
+    now_ms_ += input_.TakeByte();
+    Begin();
+    const std::vector<Cached> before = cached_;
+    FUZZ_CHECK(hak_whale_cache_purge(now_ms_, decay_ms) == NoteUnmappings(now_ms_, false));
+    if (IsRefused()) return;
+    FUZZ_CHECK(AreTheOldestGone(before));
+    FUZZ_CHECK(cached_.empty() || (decay_ms != 0 && now_ms_ < cached_[0].freed_ms + decay_ms));
+    for (size_t i = 0; i < before.size() - cached_.size(); i++) {
+      FUZZ_CHECK(decay_ms == 0 || now_ms_ >= before[i].freed_ms + decay_ms);
+    }
+  }
+
+  /* --- questions --- */
+
+  void Ask() {
+    const Live& live = Slot();
+    const uint64_t any = input_.TakeNumber(8);
+    char* const pointer = live.whale != nullptr ? live.base + any % live.bytes : reinterpret_cast<char*>(any);
+    bool is_held = false;
+    for (const Live& each : slots_) {
+      is_held = is_held || (each.whale != nullptr && pointer >= each.base && pointer < each.base + each.bytes);
+    }
+    FUZZ_CHECK(hak_whale_cache_holds(pointer) == is_held);
+    for (const Cached& each : cached_) FUZZ_CHECK(!hak_whale_cache_holds(each.base));
+  }
+
+  /* --- what the kernel was asked for --- */
+
+  void Begin() {
+    noted_from_ = kernel_.Unmappings().size();
+    refusals_ = kernel_.AllRefusals();
+  }
+
+  bool IsRefused() const { return kernel_.AllRefusals() != refusals_; }
+
+  /* The calls of munmap since Begin. */
+  std::vector<fuzz::Unmapping> Noted() {
+    const std::vector<fuzz::Unmapping>& all = kernel_.Unmappings();
+    return std::vector<fuzz::Unmapping>(all.begin() + static_cast<ptrdiff_t>(noted_from_), all.end());
+  }
+
+  /* Takes the whales that were unmapped out of the list; what was refused becomes the newest, freed at `now_ms`, or when
+   * it was freed before. Returns the bytes unmapped. */
+  size_t NoteUnmappings(uint64_t now_ms, bool keeps_time) {
+    size_t bytes = 0;
+    for (const fuzz::Unmapping& call : Noted()) {
+      const auto is_it = [&call](const Cached& each) { return each.base == call.base && each.bytes == call.bytes; };
+      const auto at = std::find_if(cached_.begin(), cached_.end(), is_it);
+      if (at == cached_.end()) continue;
+      Cached whale = *at;
+      cached_.erase(at);
+      if (!call.is_refused) {
+        bytes += whale.bytes;
+        continue;
+      }
+      if (!keeps_time) whale.freed_ms = now_ms;
+      cached_.push_back(whale);
+    }
+    return bytes;
+  }
+
+  bool AreTheOldestGone(const std::vector<Cached>& before) const {
+    const size_t gone = before.size() - cached_.size();
+    return std::equal(cached_.begin(), cached_.end(), before.begin() + static_cast<ptrdiff_t>(gone), before.end(),
+                      [](const Cached& a, const Cached& b) { return a.base == b.base && a.bytes == b.bytes; });
+  }
+
+  size_t CachedBytes() const {
+    size_t bytes = 0;
+    for (const Cached& each : cached_) bytes += each.bytes;
+    return bytes;
+  }
+
+  /* --- contents --- */
+
+  void Write(Live* live, size_t offset) {
+    *WordAt(live->base + offset) = live->tag + offset;
+    live->written.push_back(offset);
+    written_.insert(live->base + offset);
+  }
+
+  /* What is promised to read as zero, at each place that was ever written. */
+  void CheckZero(char* base, size_t bytes) {
+    for (auto at = written_.lower_bound(base); at != written_.end() && *at < base + bytes;) {
+      FUZZ_CHECK(*WordAt(*at) == 0);
+      at = written_.erase(at);
+    }
+  }
+
+  /* --- checks --- */
+
+  static void CheckLive(const Live& live) {
+    FUZZ_CHECK(live.whale->base == live.base && live.whale->size_bytes == live.bytes);
+    FUZZ_CHECK(hak_os_fake_is_mapped(live.base, live.bytes));
+    for (const size_t offset : live.written) FUZZ_CHECK(*WordAt(live.base + offset) == live.tag + offset);
+    /* Invariant 2. */
+    FUZZ_CHECK(hak_registry_word(live.base) == HAK_REGISTRY_WHALE && hak_registry_owner(live.base) == live.whale);
+    FUZZ_CHECK(hak_registry_word(live.base + kUnit - 1) == HAK_REGISTRY_WHALE);
+    if (live.bytes == kUnit) return;
+    FUZZ_CHECK(hak_registry_word(live.base + kUnit) == HAK_REGISTRY_NONE);
+    FUZZ_CHECK(hak_registry_word(live.base + live.bytes - 1) == HAK_REGISTRY_NONE);
+  }
+
+  void CheckApart(const Live& live) const {
+    const auto is_apart = [&live](const char* base, size_t bytes) {
+      return base + bytes <= live.base || live.base + live.bytes <= base;
+    };
+    for (const Live& each : slots_) {
+      if (each.whale != nullptr && &each != &live)
+        FUZZ_CHECK(is_apart(each.base, each.bytes) && each.whale != live.whale);
+    }
+    for (const Cached& each : cached_) FUZZ_CHECK(is_apart(each.base, each.bytes));
+  }
+
+  void CheckFigures() {
+    uint64_t live = 0;
+    uint64_t live_bytes = 0;
+    for (const Live& each : slots_) {
+      live += each.whale != nullptr;
+      live_bytes += each.bytes;
+    }
+    const hak_whale_cache_figures now = Figures();
+    FUZZ_CHECK(now.live == live && now.live_bytes == live_bytes);
+    FUZZ_CHECK(now.cached == cached_.size() && now.cached_bytes == CachedBytes());
+    const uint64_t owned_bytes = live_bytes + now.cached_bytes;
+    const uint64_t mapped_bytes = kernel_.MappedBytes();
+    FUZZ_CHECK(mapped_bytes >= owned_bytes && mapped_bytes - owned_bytes <= kernel_.RefusedBytes());
+  }
+
+  /* Everything goes back, and the box is as it was. */
+  void Finish() {
+    kernel_.Obey();
+    for (Live& live : slots_) Release(&live);
+    hak_whale_cache_purge(now_ms_, 0);
+    FUZZ_CHECK(Figures().live + Figures().cached == 0);
+    kernel_.Finish();
+  }
+
+  fuzz::Input input_;
+  fuzz::Kernel kernel_;
+  uint64_t limit_bytes_ = 0;
+  std::array<Live, kSlots> slots_;
+  std::vector<Cached> cached_; /* the oldest first */
+  std::set<char*> written_;    /* words that may not read as zero */
+  uint64_t next_tag_ = 1;
+  uint64_t now_ms_ = 1000;
+  size_t noted_from_ = 0; /* of kernel_.Unmappings(), when the act under test began */
+  uint64_t refusals_ = 0; /* likewise */
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size_bytes) {
+  static const bool is_ready = (MakeDescriptors(), true);
+  FUZZ_CHECK(is_ready);
+  Session(fuzz::Input(data, size_bytes)).Run();
+  return 0;
+}
