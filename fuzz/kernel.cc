@@ -74,12 +74,13 @@ Kernel::Kernel(Input& input) {
   static const size_t kPageBytes[] = {0, 0, 16384, 65536}; /* 0: the machine's */
   hak_os_fake_reset();
   hak_os_reset_for_test();
+  ForgetLeaves(); /* of what came before the first input */
   hak_os_fake_set_page_bytes(kPageBytes[input.TakeByte() % 4]);
   TheNotes().unmappings.clear();
   TheNotes().is_last_open = false;
   TheNotes().watcher = nullptr;
   hak_os_fake_set_observer(Observe);
-  start_bytes_ = hak_os_fake_mapped_bytes() - LiveLeafBytes();
+  start_bytes_ = hak_os_fake_mapped_bytes();
   FUZZ_CHECK(hak_os_read_counters().mapped_bytes == hak_os_fake_mapped_bytes());
 }
 
@@ -87,7 +88,8 @@ void Kernel::Script(Input& input) {
   static const int kErrors[] = {ENOMEM, EPERM, EINVAL, EAGAIN, ENOSYS};
   const uint8_t what = input.TakeByte();
   const auto call = static_cast<hak_os_fake_call>(what % HAK_OS_FAKE_CALL_COUNT);
-  const uint64_t nth = 1 + input.TakeBelow(8);
+  const uint8_t number = input.TakeByte();
+  const uint64_t nth = number < 128 ? 1 : 1 + number % 8;
   const int error = kErrors[input.TakeBelow(5)];
   switch (what / HAK_OS_FAKE_CALL_COUNT % 8) {
     case 0:

@@ -147,13 +147,31 @@ class Session {
       case 23:
       case 24: kernel_.Script(input_); break;
       case 25: kernel_.Obey(); break;
-      default: Release(&Slot()); break;
+      default: Release(&SlotWith((what & 1) != 0)); break;
     }
   }
 
   /* --- who holds what --- */
 
   Holding& Slot() { return slots_[input_.TakeBelow(kSlots)]; }
+
+  /* The first with a slab, or with a span, from the one that the input names; or else an empty one. */
+  Holding& SlotWith(bool is_span) {
+    const size_t first = input_.TakeBelow(kSlots);
+    for (size_t i = 0; i < kSlots; i++) {
+      Holding& held = slots_[(first + i) % kSlots];
+      if (held.slab != nullptr && held.IsSpan() == is_span) return held;
+    }
+    return slots_[first];
+  }
+
+  /* Any class, and often that of a slab that is there. */
+  uint32_t TakeClass() {
+    const uint8_t which = input_.TakeByte();
+    if (which < 128) return which % HAK_SIZE_CLASS_COUNT;
+    const Holding& held = SlotWith(false);
+    return held.slab != nullptr && !held.IsSpan() ? held.size_class : which % HAK_SIZE_CLASS_COUNT;
+  }
 
   uint32_t TakeHeap() { return static_cast<uint32_t>(input_.TakeBelow(kHeaps)); }
 
@@ -244,19 +262,16 @@ class Session {
   void AcquireSlab() {
     Holding& held = Slot();
     const uint32_t heap = TakeHeap();
-    const uint32_t size_class = static_cast<uint32_t>(input_.TakeBelow(HAK_SIZE_CLASS_COUNT));
+    const uint32_t size_class = TakeClass();
     if (IsParked(heap) || !MakeEmpty(&held)) return;
     const bool is_orphan_due = HasOrphan(size_class);
     const hak_shared_pool_figures before = Figures();
     const uint64_t refusals = kernel_.AllRefusals();
     hak_slab* slab = hak_shared_pool_acquire(heaps[heap], size_class);
+    FUZZ_CHECK((Figures().from_orphan != before.from_orphan) == is_orphan_due);
+    if (is_orphan_due) Adopt(slab, heap, size_class);
     const uint64_t emptied = RemoveDissolved();
-    const hak_shared_pool_figures after = Figures();
-    FUZZ_CHECK((after.from_orphan != before.from_orphan) == is_orphan_due);
-    if (is_orphan_due) {
-      Adopt(slab, heap, size_class);
-      return;
-    }
+    if (is_orphan_due) return;
     const uint32_t units = hak_size_class_table[size_class].units;
     CheckStage(before, emptied, units, slab, refusals);
     if (slab == nullptr) return;
@@ -403,7 +418,7 @@ class Session {
   bool IsWorkable(const Holding& held) const { return held.slab != nullptr && !held.IsSpan() && !IsParked(held.heap); }
 
   void TakeRun() {
-    Holding& held = Slot();
+    Holding& held = SlotWith(false);
     if (!IsWorkable(held) || hak_slab_free_count(held.slab) == 0) return;
     const hak_slab_run run = hak_slab_take_run(held.slab);
     const size_t offset = static_cast<size_t>(run.base - held.base);
@@ -428,7 +443,7 @@ class Session {
 
   /* Blocks go back: to the slab where its owner gives them, else from afar. */
   void Give() {
-    Holding& held = Slot();
+    Holding& held = SlotWith(false);
     const uint8_t how = input_.TakeByte();
     if (held.slab == nullptr || held.IsSpan()) return;
     const uint32_t word = static_cast<uint32_t>(input_.TakeBelow(held.Words()));
@@ -477,7 +492,7 @@ class Session {
 
   /* The slab enters or leaves the list of its bin, or becomes its current one. */
   void File() {
-    Holding& held = Slot();
+    Holding& held = SlotWith(false);
     const bool as_current = input_.TakeBool();
     if (!IsWorkable(held)) return;
     hak_bin* bin = BinOf(held);
@@ -498,7 +513,7 @@ class Session {
 
   void Drain() {
     const uint32_t heap = TakeHeap();
-    const uint32_t size_class = static_cast<uint32_t>(input_.TakeBelow(HAK_SIZE_CLASS_COUNT));
+    const uint32_t size_class = TakeClass();
     if (!IsParked(heap)) DrainBin(heap, size_class);
   }
 
@@ -559,7 +574,7 @@ class Session {
   }
 
   void ResizeSpan() {
-    Holding& held = Slot();
+    Holding& held = SlotWith(true);
     const uint32_t units = 1 + static_cast<uint32_t>(input_.TakeBelow(kUnits - 1));
     if (held.slab == nullptr || !held.IsSpan()) return;
     const uint32_t old_units = held.units;
@@ -591,12 +606,16 @@ class Session {
     const uint64_t decay_ms = how < 128 ? 0 : (how & 127) * 16;
     const hak_shared_pool_figures before = Figures();
     const uint64_t refusals = kernel_.AllRefusals();
+    const uint64_t advice_refusals = kernel_.Refusals(HAK_OS_FAKE_MADVISE);
     const uint64_t bytes = hak_shared_pool_purge(now_ms_, decay_ms);
     const hak_shared_pool_figures after = Figures();
     const uint64_t due_bytes = before.dirty_free_units * kUnit + before.empty_superslabs * HAK_SUPERSLAB_BYTES;
     FUZZ_CHECK(bytes <= due_bytes && after.purged_bytes - before.purged_bytes == bytes);
     FUZZ_CHECK(bytes == (before.dirty_free_units - after.dirty_free_units) * kUnit +
                             (before.empty_superslabs - after.empty_superslabs) * HAK_SUPERSLAB_BYTES);
+    /* Each refusal was about dirty units, unless it was about a SuperSlab that could not go. */
+    const uint64_t dirty_due = kernel_.Refusals(HAK_OS_FAKE_MADVISE) - advice_refusals;
+    FUZZ_CHECK(after.dirty_free_units + after.empty_superslabs >= dirty_due);
     if (decay_ms == 0 && kernel_.AllRefusals() == refusals) FUZZ_CHECK(bytes == due_bytes);
     for (Holding& held : slots_) {
       for (char* cell : held.cells) FUZZ_CHECK(*CellAt(cell) == CellValue(cell));

@@ -93,15 +93,19 @@ class Session {
     switch (what) {
       case 0:
       case 1:
-      case 2: Acquire(&Slot(), TakeSize(), TakeAlignment()); break;
+      case 2: AcquireOne(); break;
       case 3: AcquireMany(); break;
       case 4:
-      case 5: Release(&Slot()); break;
+      case 5:
+        if (Live* live = LiveSlot()) Release(live);
+        break;
       case 6: ReleaseMany(); break;
       case 7:
       case 8:
       case 9:
-      case 10: Resize(&Slot(), TakeSize()); break;
+      case 10:
+        if (Live* live = LiveSlot()) Resize(live, TakeSize());
+        break;
       case 11: Purge(); break;
       case 12: Ask(); break;
       case 13:
@@ -111,6 +115,16 @@ class Session {
   }
 
   Live& Slot() { return slots_[input_.TakeBelow(kSlots)]; }
+
+  /* The first with a whale from the one that the input names, or nullptr. */
+  Live* LiveSlot() {
+    const size_t first = input_.TakeBelow(kSlots);
+    for (size_t i = 0; i < kSlots; i++) {
+      Live* live = &slots_[(first + i) % kSlots];
+      if (live->whale != nullptr) return live;
+    }
+    return nullptr;
+  }
 
   /* --- sizes --- */
 
@@ -155,6 +169,12 @@ class Session {
       if (best == cached_.end() || at->bytes <= best->bytes) best = at; /* the newest are the last */
     }
     return best;
+  }
+
+  void AcquireOne() {
+    Live& live = Slot();
+    const size_t bytes = TakeSize();
+    Acquire(&live, bytes, TakeAlignment());
   }
 
   void Acquire(Live* live, size_t bytes, size_t alignment) {
