@@ -68,19 +68,36 @@ void ForgetLeaves() {
   FUZZ_CHECK(LiveLeafBytes() == 0);
 }
 
+/* Where the kernel puts a SuperSlab, there the next mappings go too. */
+void MakeFirstLeaf() {
+  static void* const where = [] {
+    void* base = hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
+    FUZZ_CHECK(base != nullptr && hak_os_unmap(base, HAK_SUPERSLAB_BYTES));
+    return base;
+  }();
+  FUZZ_CHECK(hak_registry_prepare(where, HAK_SUPERSLAB_BYTES));
+}
+
 }  // namespace
 
-Kernel::Kernel(Input& input) {
+Kernel::Kernel(Input& input, Leaves leaves) {
   static const size_t kPageBytes[] = {0, 0, 16384, 65536}; /* 0: the machine's */
+  const uint8_t choice = input.TakeByte();
   hak_os_fake_reset();
   hak_os_reset_for_test();
-  ForgetLeaves(); /* of what came before the first input */
-  hak_os_fake_set_page_bytes(kPageBytes[input.TakeByte() % 4]);
+  if (leaves == Leaves::kNone || choice / 4 % 4 == 0) {
+    ForgetLeaves();
+  } else {
+    MakeFirstLeaf();
+  }
+  hak_os_reset_for_test();
+  hak_os_fake_set_page_bytes(kPageBytes[choice % 4]);
   TheNotes().unmappings.clear();
   TheNotes().is_last_open = false;
   TheNotes().watcher = nullptr;
   hak_os_fake_set_observer(Observe);
-  start_bytes_ = hak_os_fake_mapped_bytes();
+  start_leaf_bytes_ = LiveLeafBytes();
+  start_bytes_ = hak_os_fake_mapped_bytes() - start_leaf_bytes_;
   FUZZ_CHECK(hak_os_read_counters().mapped_bytes == hak_os_fake_mapped_bytes());
 }
 
@@ -138,13 +155,17 @@ void Kernel::Finish() {
   Obey();
   Watch(nullptr);
   const std::vector<Unmapping> unmappings = Unmappings();
-  ForgetLeaves();
+  /* With the machine's pages, on which everything lies. */
+  hak_os_fake_set_page_bytes(0);
+  hak_os_reset_for_test();
+  /* New leaves may lie where a range was refused once, that went later. */
+  if (LiveLeafBytes() != start_leaf_bytes_) ForgetLeaves();
   /* The last first: an earlier one may have been unmapped since, and its addresses lost again in a later. */
   for (auto at = unmappings.rbegin(); at != unmappings.rend(); ++at) {
     if (at->is_refused && hak_os_fake_is_mapped(at->base, at->bytes)) FUZZ_CHECK(hak_os_unmap(at->base, at->bytes));
   }
-  FUZZ_CHECK(hak_os_fake_mapped_bytes() == start_bytes_);
-  FUZZ_CHECK(hak_os_read_counters().mapped_bytes == start_bytes_);
+  FUZZ_CHECK(MappedBytes() == 0);
+  FUZZ_CHECK(hak_os_read_counters().mapped_bytes == hak_os_fake_mapped_bytes());
 }
 
 }  // namespace fuzz

@@ -2,7 +2,7 @@
  *   is mapped in the end is accounted for to the byte.
  * Owns: os_fake's scripts and observer; the leaves of the registry between two inputs.
  * Invariants:
- *   1. Each input starts with the same kernel: nothing fails, nothing learned, no leaf.
+ *   1. Each input starts with the same kernel: nothing fails, nothing learned, leaves as it says.
  *   2. Bytes mapped beyond those of the start are leaves, memory of the box under test, or ranges that the kernel has
  *      refused to unmap.
  * Threads: one.  Fails: ends the program where an invariant does not hold. */
@@ -27,8 +27,13 @@ struct Unmapping {
 
 class Kernel {
  public:
+  enum class Leaves {
+    kNone,
+    kOftenOne, /* most inputs find the leaf that the first mappings need: to make it takes time */
+  };
+
   /** A kernel with pages of 4, 16 or 64 KiB, as the input says. The box under test holds no memory but descriptors. */
-  explicit Kernel(Input& input);
+  Kernel(Input& input, Leaves leaves);
 
   /** Takes from the input which calls of one kind fail from now on, and why. */
   void Script(Input& input);
@@ -51,12 +56,13 @@ class Kernel {
   /** Bytes that the kernel has refused to unmap, some of which may have been unmapped since. */
   uint64_t RefusedBytes();
 
-  /** The end of an input, with every registry word 0 and nothing held by the box under test: takes the leaves away, and
-   *  the lost ranges, which must be all that is left. */
+  /** The end of an input, with nothing held by the box under test: takes the lost ranges away, which must be all that is
+   *  left. Words of the registry are 0, or the next input starts without leaves. */
   void Finish();
 
  private:
-  uint64_t start_bytes_;
+  uint64_t start_bytes_; /* without leaves */
+  uint64_t start_leaf_bytes_;
 };
 
 }  // namespace fuzz

@@ -103,7 +103,7 @@ void MakeDescriptors() {
 
 class Session {
  public:
-  explicit Session(fuzz::Input input) : input_(input), kernel_(input_) {
+  explicit Session(fuzz::Input input) : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kOftenOne) {
     LoadOption(input_.TakeByte());
     hak_shared_pool_set_clock(kStartMs);
     FUZZ_CHECK(Figures().superslabs == 0);

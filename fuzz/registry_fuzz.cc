@@ -42,7 +42,8 @@ void BeFaster(hak_os_fake_call call, void*, size_t) {
 
 class Session {
  public:
-  explicit Session(fuzz::Input input) : input_(input), kernel_(input_), leaf_bytes_(hak_registry_leaf_bytes()) {
+  explicit Session(fuzz::Input input)
+      : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kNone), leaf_bytes_(hak_registry_leaf_bytes()) {
     kernel_.Watch(BeFaster);
   }
 

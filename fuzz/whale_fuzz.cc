@@ -71,7 +71,7 @@ void MakeDescriptors() {
 
 class Session {
  public:
-  explicit Session(fuzz::Input input) : input_(input), kernel_(input_) {
+  explicit Session(fuzz::Input input) : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kOftenOne) {
     LoadOption(input_.TakeByte());
     limit_bytes_ = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
     FUZZ_CHECK(Figures().live + Figures().cached == 0);
@@ -200,8 +200,7 @@ class Session {
     CheckApart(*live);
     if (zeroed) CheckZero(live->base, live->bytes);
     Write(live, 0);
-    Write(live, live->bytes - kWord);
-    Write(live, live->bytes / 2);
+    if (live->bytes > kUnit) Write(live, live->bytes - kWord);
     CheckLive(*live);
   }
 
