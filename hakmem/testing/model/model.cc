@@ -71,10 +71,13 @@ void ForEachPatternedRange(size_t bytes, Visit visit) {
 void WritePattern(const Block& block) {
   const uint64_t seed = SeedOf(block);
   ForEachPatternedRange(block.bytes, [&](size_t begin, size_t end) {
-    for (size_t at = begin; at < end; at += 8) {
+    size_t at = begin;
+    for (; at + 8 <= end; at += 8) {
       const uint64_t value = PatternAt(seed, at);
-      memcpy(block.address + at, &value, std::min<size_t>(8, end - at));
+      memcpy(block.address + at, &value, sizeof value);
     }
+    const uint64_t value = PatternAt(seed, at);
+    if (at < end) memcpy(block.address + at, &value, end - at);
   });
 }
 
@@ -83,10 +86,15 @@ void CheckPattern(const Block& block, const unsigned char* address, size_t kept_
   const uint64_t seed = SeedOf(block);
   ForEachPatternedRange(block.bytes, [&](size_t begin, size_t end) {
     end = std::min(end, kept_bytes);
-    for (size_t at = begin; at < end; at += 8) {
-      const uint64_t value = PatternAt(seed, at);
-      if (memcmp(address + at, &value, std::min<size_t>(8, end - at)) != 0) Fail(complaint, block, address + at);
+    size_t at = begin;
+    for (; at + 8 <= end; at += 8) {
+      uint64_t value;
+      memcpy(&value, address + at, sizeof value);
+      if (value != PatternAt(seed, at)) Fail(complaint, block, address + at);
     }
+    if (at >= end) return;
+    const uint64_t value = PatternAt(seed, at);
+    if (memcmp(address + at, &value, end - at) != 0) Fail(complaint, block, address + at);
   });
 }
 
