@@ -205,6 +205,14 @@ void* hak_unified_cache_take(hak_heap* heap, uint32_t size_class, bool* zeroed) 
 
 /* --- free --- */
 
+/* True when `ptr` waits in the run: it is free, and has no bit in its slab that says so. */
+static bool run_holds(const hak_bin* bin, const void* ptr) {
+  if (bin->run_mask == 0) return false;
+  const uint64_t offset = (uint64_t)((uintptr_t)ptr - (uintptr_t)bin->run_base);
+  if (offset >= 64ull * bin->stride || offset % bin->stride != 0) return false;
+  return (bin->run_mask >> (offset / bin->stride)) & 1;
+}
+
 void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
   hak_u64_bump_single_writer(&heap->counters.spills, 1);
   tick(heap);
@@ -228,7 +236,7 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
     bin->slots[bin->top - 1] = ptr;
     hak_compiler_barrier(); /* heap.h, Ordering */
     bin->top--;
-  } else if (!hak_warm_pool_give(heap, bin, slab, index)) {
+  } else if (run_holds(bin, ptr) || !hak_warm_pool_give(heap, bin, slab, index)) {
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
   }
 }
@@ -248,8 +256,5 @@ bool hak_unified_cache_holds(const hak_bin* bin, const void* ptr) {
   for (uint64_t i = bin->top; i < bin->cap; i++) {
     if (bin->slots[i] == ptr) return true;
   }
-  if (bin->run_mask == 0) return false;
-  const uint64_t offset = (uint64_t)((uintptr_t)ptr - (uintptr_t)bin->run_base);
-  if (offset >= 64ull * bin->stride || offset % bin->stride != 0) return false;
-  return (bin->run_mask >> (offset / bin->stride)) & 1;
+  return run_holds(bin, ptr);
 }

@@ -67,15 +67,20 @@ TEST_F(UnifiedCache, ADoubleFreeOfABlockWhoseSlabIsGoneIsFound) {
   ExpectNoBlockTwice(c, 3000);
 }
 
+std::vector<void*> BlocksOfRun(const hak_bin* bin) {
+  std::vector<void*> waiting;
+  for (uint64_t mask = bin->run_mask; mask != 0; mask &= mask - 1) {
+    waiting.push_back(bin->run_base + static_cast<size_t>(hak_bits_lowest(mask)) * bin->stride);
+  }
+  return waiting;
+}
+
 // The slab looks empty when the program has freed all that waits in the run.
 TEST_F(UnifiedCache, AFreeOfAWholeRunIsFound) {
   const uint32_t c = ClassOf(32768);
   const uint32_t blocks = hak_size_class_table[c].blocks;
   void* first = Refill(c);
-  std::vector<void*> waiting;
-  for (uint64_t mask = Bin(c)->run_mask; mask != 0; mask &= mask - 1) {
-    waiting.push_back(Bin(c)->run_base + static_cast<size_t>(hak_bits_lowest(mask)) * Bin(c)->stride);
-  }
+  const std::vector<void*> waiting = BlocksOfRun(Bin(c));
   ASSERT_EQ(waiting.size(), blocks - 1);
   heap_->budget.limit_bytes = 0;
   Push(first);
@@ -83,9 +88,20 @@ TEST_F(UnifiedCache, AFreeOfAWholeRunIsFound) {
               for (void* block : waiting) Free(block);
               Flush();
             }),
-            1u);
+            blocks - 1);
   EXPECT_EQ(Bin(c)->run_mask, 0u);
   ExpectNoBlockTwice(c, 3 * blocks);
+}
+
+// Where nothing is cached, it is found in the call: the block was free before, and is handed out once.
+TEST_F(UnifiedCache, WithoutABudgetAFreeOfABlockThatWaitsInTheRunIsFoundAtOnce) {
+  const uint32_t c = ClassOf(4096);
+  heap_->budget.limit_bytes = 0;
+  live_.push_back(Refill(c));
+  ASSERT_EQ(Bin(c)->cap, 0u);
+  for (void* block : BlocksOfRun(Bin(c))) EXPECT_EQ(Misuse([&] { Spill(block); }), 1u);
+  EXPECT_EQ(Misuse([&] { Flush(); }), 0u);
+  ExpectNoBlockTwice(c, 40);
 }
 
 TEST_F(UnifiedCache, AFreeOfABlockThatWaitsInTheRunIsFound) {

@@ -80,17 +80,18 @@ uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, u
   return twice;
 }
 
-/* The run's slab is not this bin's any more. */
+/* The run's slab is not this bin's any more. Adopted by another heap since a fork left this one behind, the blocks go home
+ * as remote frees. Gone back to the pool, and maybe another class's by now: the program freed the blocks that were waiting
+ * in the run. */
 static void give_stray_run(const hak_bin* bin, uint64_t mask) {
-  if (hak_registry_word(bin->run_base) <= HAK_REGISTRY_LAST_TAG) {
-    /* Gone back to the pool: the program freed the blocks that were waiting in the run. */
+  hak_slab* slab = NULL;
+  if (hak_registry_word(bin->run_base) > HAK_REGISTRY_LAST_TAG) slab = (hak_slab*)hak_registry_owner(bin->run_base);
+  if (slab != NULL && slab->size_class != bin->size_class) slab = NULL;
+  const uint32_t word = slab == NULL ? 0 : hak_slab_index(slab, bin->run_base) / 64;
+  for (; mask != 0; mask &= mask - 1) {
+    if (slab != NULL && hak_remote_free_publish(slab, word, mask & -mask) != HAK_REMOTE_FREE_DOUBLE) continue;
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, bin->run_base + hak_bits_lowest(mask) * bin->stride, bin->stride);
-    return;
   }
-  /* Adopted by another heap since a fork left this one behind: the blocks go home as remote frees. */
-  hak_slab* slab = (hak_slab*)hak_registry_owner(bin->run_base);
-  const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
-  (void)hak_remote_free_publish(slab, word, mask);
 }
 
 void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
@@ -106,11 +107,8 @@ void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
   const uint64_t twice = hak_slab_give_word(slab, word, mask);
   if (bin->run_zeroed) hak_slab_mark_clean(slab, mask & ~twice);
   settle(heap, bin, slab);
-  if (HAK_UNLIKELY(twice != 0)) {
-    /* The program freed a block that was waiting in the run. */
-    const uint32_t index = word * 64 + hak_bits_lowest(twice);
-    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, hak_slab_block(slab, index), slab->block_bytes);
-  }
+  /* The program freed blocks that were waiting in the run. */
+  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, word, twice);
 }
 
 void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin) {

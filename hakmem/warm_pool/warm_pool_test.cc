@@ -230,6 +230,39 @@ TEST_F(WarmPoolDeathTest, ABlockOfTheRunThatWasFreedIsReported) {
   EXPECT_TRUE(hak_slab_is_empty(slab));
 }
 
+TEST_F(WarmPool, EachBlockOfTheRunThatWasFreedIsReported) {
+  ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
+  hak_slab* slab = bin_->current;
+  EXPECT_EQ(hak_slab_give_word(slab, 0, 0x1040), 0u); /* the program freed what it never had */
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  hak_warm_pool_give_run(heap_, bin_);
+  EXPECT_EQ(hak_misuse_count(), before + 2);
+  EXPECT_TRUE(hak_slab_is_empty(slab));
+}
+
+// The program freed every block that waits in the run, and its slab is another class's now: the bits of the run would be
+// blocks that have nothing to do with it.
+TEST_F(WarmPool, ARunWhoseUnitsAreAnotherClassesNowIsReported) {
+  ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
+  hak_slab* slab = bin_->current;
+  bin_->current = nullptr;
+  EXPECT_EQ(hak_slab_give_word(slab, 0, kAll), 0u);
+  ASSERT_TRUE(hak_slab_is_empty(slab));
+  hak_shared_pool_release(heap_, slab);
+  const uint32_t other_class = hak_size_class_of(64);
+  hak_slab* other = hak_shared_pool_acquire(heap_, other_class);
+  ASSERT_EQ(other, slab);
+  while (hak_slab_free_count(other) != 0) hak_slab_take_run(other);
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  hak_warm_pool_give_run(heap_, bin_);
+  EXPECT_EQ(hak_misuse_count(), before + 64);
+  for (uint32_t i = 0; i < other->words; i++) EXPECT_EQ(hak_u64_load_relaxed(&other->remote_bits[i]), 0u) << i;
+  for (uint32_t i = 0; i < other->blocks; i++) hak_slab_give(other, i);
+  hak_shared_pool_release(heap_, other);
+}
+
 TEST_F(WarmPool, RemoteFreesAreUsedBeforeNewSlabs) {
   hak_slab* slab = TakeSlab();
   const uint64_t acquired = hak_u64_load_relaxed(&heap_->counters.slabs_acquired);
