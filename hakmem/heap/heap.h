@@ -86,7 +86,7 @@ typedef struct hak_mailbox {
 typedef struct hak_outbox_entry {
   hak_slab* slab; /* NULL: unused */
   uint64_t mask;
-  uint32_t word;
+  uint32_t key;  /* the word, and the slab's class: hak_remote_free_key */
   uint32_t room; /* blocks that may still join before it is published */
 } hak_outbox_entry;
 

@@ -47,13 +47,33 @@ hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, ui
   return HAK_UNLIKELY(twice != 0) ? HAK_REMOTE_FREE_DOUBLE : result;
 }
 
+/* A slab does not leave its owner before its last block is free: without an owner, or with another class, it went while
+ * the blocks of the entry waited here, and they were freed twice. Their bits would be other blocks' now. */
+static bool is_stale(const hak_outbox_entry* entry) {
+  return hak_ptr_load_relaxed(&entry->slab->mailbox) == NULL || entry->slab->size_class != entry->key >> 16;
+}
+
+static void report_stale(const hak_slab* slab, uint32_t key, uint64_t mask) {
+  const uint32_t block_bytes = hak_size_class_table[key >> 16].block_bytes;
+  for (; mask != 0; mask &= mask - 1) {
+    const size_t index = (key & 0xffff) * 64 + hak_bits_lowest(mask);
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, slab->base + index * block_bytes, block_bytes);
+  }
+}
+
 static hak_remote_free_result publish_entry(hak_heap* heap, hak_outbox_entry* entry) {
   hak_u64_bump_single_writer(&heap->counters.remote_published, 1);
   hak_slab* slab = entry->slab;
+  const bool stale = is_stale(entry);
   entry->slab = NULL;
+  if (HAK_UNLIKELY(stale)) {
+    report_stale(slab, entry->key, entry->mask);
+    return HAK_REMOTE_FREE_DONE;
+  }
+  const uint32_t word = entry->key & 0xffff;
   uint64_t twice;
-  const hak_remote_free_result result = publish(slab, entry->word, entry->mask, &twice);
-  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, entry->word, twice);
+  const hak_remote_free_result result = publish(slab, word, entry->mask, &twice);
+  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, word, twice);
   return result;
 }
 
@@ -63,14 +83,14 @@ static uint32_t entry_room(const hak_slab* slab) {
 }
 
 hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint32_t index) {
-  const uint32_t word = index >> 6;
+  const uint32_t key = hak_remote_free_key(slab, index);
   const uint64_t bit = 1ull << (index & 63);
-  hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, word);
+  hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, index >> 6);
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
-  if (entry->slab != slab || entry->word != word) {
+  if (entry->slab != slab || entry->key != key) {
     if (entry->slab != NULL) result = publish_entry(heap, entry);
     entry->slab = slab;
-    entry->word = word;
+    entry->key = key;
     entry->mask = 0;
     entry->room = entry_room(slab);
   }
@@ -97,6 +117,13 @@ static void collect_bits(hak_heap* heap, hak_slab* slab) {
     const uint64_t twice = hak_slab_give_word(slab, i, mask);
     hak_u64_bump_single_writer(&heap->counters.remote_merged, hak_bits_count(mask));
     if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, i, twice);
+  }
+}
+
+void hak_remote_free_reject(hak_slab* slab) {
+  for (uint32_t i = 0; i < slab->words; i++) {
+    const uint64_t mask = hak_u64_exchange_seq(&slab->remote_bits[i], 0);
+    if (mask != 0) hak_slab_report_twice(slab, i, mask);
   }
 }
 

@@ -43,12 +43,18 @@ HAK_ALWAYS_INLINE hak_outbox_entry* hak_remote_free_entry(hak_heap* heap, const 
   return &heap->outbox[hash % HAK_OUTBOX_ENTRIES];
 }
 
+/** What makes two blocks of a slab neighbours in the out-box: their word. The class as well, since a slab that was freed
+ *  behind our back may be another class's now. */
+HAK_ALWAYS_INLINE uint32_t hak_remote_free_key(const hak_slab* slab, uint32_t index) {
+  return index >> 6 | (uint32_t)slab->size_class << 16;
+}
+
 /** The common case of hak_remote_free_push: the block joins an entry that is already there and does not fill it. False:
  *  nothing done. */
 HAK_ALWAYS_INLINE bool hak_remote_free_try_join(hak_heap* heap, const hak_slab* slab, uint32_t index) {
   hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, index >> 6);
   const uint64_t bit = 1ull << (index & 63);
-  if (entry->slab != slab || entry->word != index >> 6) return false;
+  if (entry->slab != slab || entry->key != hak_remote_free_key(slab, index)) return false;
   if (entry->room <= 1 || (entry->mask & bit) != 0) return false;
   entry->mask |= bit;
   entry->room--;
@@ -57,6 +63,9 @@ HAK_ALWAYS_INLINE bool hak_remote_free_try_join(hak_heap* heap, const hak_slab* 
 
 /** Frees the blocks of `mask` in word `word` of `slab` at once, without an out-box. */
 hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask);
+
+/** Owner, of a slab with every block free: reports what is on its way to it, which can be double frees only, and drops it. */
+void hak_remote_free_reject(hak_slab* slab);
 
 /** Publishes all that the out-box of `heap` holds. */
 void hak_remote_free_flush(hak_heap* heap);

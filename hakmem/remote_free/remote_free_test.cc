@@ -357,4 +357,47 @@ TEST_F(RemoteFree, SpuriousNoticeOfASlabWithoutBits) {
   EXPECT_EQ(hak_u32_load_relaxed(&slab->pending), 0u);
 }
 
+// --- slabs that went away while frees of their blocks were waiting: those blocks were freed twice ---
+
+TEST_F(RemoteFree, WhatWaitsForASlabThatIsNobodysIsReported) {
+  TestSlab& slab = NewSlab(2);
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  Push(slab, 3);
+  Push(slab, 5);
+  hak_ptr_store_seq(&slab->mailbox, nullptr);
+  hak_remote_free_flush(freer_.get());
+  EXPECT_EQ(hak_misuse_count(), before + 2);
+  EXPECT_EQ(slab.RemoteCount(), 0u);
+  EXPECT_EQ(hak_u32_load_relaxed(&slab->pending), 0u);
+}
+
+TEST_F(RemoteFree, WhatWaitsForASlabOfAnotherClassNowIsReported) {
+  TestSlab& slab = NewSlab(2);
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  Push(slab, 3);
+  hak_slab_init(slab.get(), 9, false);
+  slab.GiveTo(owner_.get());
+  slab.TakeAll();
+  EXPECT_FALSE(hak_remote_free_try_join(freer_.get(), slab.get(), 4)) << "the mask would mean other blocks";
+  Push(slab, 4);
+  EXPECT_EQ(hak_misuse_count(), before + 1);
+  hak_remote_free_flush(freer_.get());
+  EXPECT_EQ(hak_misuse_count(), before + 1);
+  EXPECT_TRUE(slab.IsRemote(4));
+  EXPECT_EQ(slab.RemoteCount(), 1u);
+}
+
+TEST_F(RemoteFree, WhatIsOnItsWayToAnEmptySlabIsReportedAndDropped) {
+  TestSlab& slab = NewSlab(2);
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  hak_remote_free_publish(slab.get(), 0, 0x5);
+  hak_remote_free_publish(slab.get(), 1, 0x2);
+  hak_remote_free_reject(slab.get());
+  EXPECT_EQ(hak_misuse_count(), before + 3);
+  EXPECT_EQ(slab.RemoteCount(), 0u);
+}
+
 }  // namespace

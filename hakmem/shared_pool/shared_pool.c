@@ -140,6 +140,8 @@ static void set_owner(hak_slab* slab, hak_heap* heap, uint32_t size_class) {
 static void dissolve(hak_slab* slab) {
   HAK_ASSERT(hak_slab_is_empty(slab) && !slab->listed);
   HAK_AUDIT(hak_slab_is_valid(slab));
+  /* Posted, though every block is here: most often what was posted has been collected meanwhile. */
+  if (HAK_UNLIKELY(hak_u32_load_relaxed(&slab->pending) != 0)) hak_remote_free_reject(slab);
   slab->bin = NULL;
   hak_ptr_store_seq(&slab->mailbox, NULL);
   mark_head(slab, false);

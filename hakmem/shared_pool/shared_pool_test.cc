@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "hakmem/base/checks.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/test_pool.h"
 
@@ -205,6 +206,21 @@ TEST_F(SharedPool, WhatIsPostedToAnOrphanIsMergedOnTheWay) {
   EXPECT_EQ(hak_slab_free_count(slab), 8u);
   hak_slab_give_word(slab, 0, ~0xffull);
   Release(slab);
+}
+
+// A block that its owner has and another thread freed too: the next owner of the units must not find it posted.
+TEST_F(SharedPool, AFreeThatIsOnItsWayToAnEmptySlabIsReported) {
+  hak_slab* slab = Acquire(kOneUnitClass);
+  hak_heap_bin(heap_, kOneUnitClass)->stride = slab->block_bytes;
+  hak_remote_free_publish(slab, 0, 0x9);
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  Release(slab);
+  EXPECT_EQ(hak_misuse_count(), before + 2);
+  hak_set_error_action(HAK_ERROR_ABORT);
+  EXPECT_EQ(hak_u64_load_relaxed(&slab->remote_bits[0]), 0u);
+  EXPECT_EQ(hak_remote_free_drain(heap_, hak_heap_bin(heap_, kOneUnitClass), kOneUnitClass), nullptr);
+  EXPECT_EQ(hak_u32_load_relaxed(&slab->pending), 0u);
 }
 
 TEST_F(SharedPool, AnOrphanUnderSomebodyElsesHandsIsPassedBy) {
