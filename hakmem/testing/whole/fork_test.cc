@@ -33,11 +33,13 @@ using hak_testing::SucceedsInChild;
 
 constexpr size_t kWorkers = 3;
 
-// Threads that allocate, and free each other's blocks, until told to stop.
+// Threads that allocate, and free each other's blocks, until told to stop. A sanitizer's runtime takes locks of its own
+// while a thread starts, which a child would find taken for ever: nobody forks before all of them run.
 class Workers {
  public:
   explicit Workers(Checked* heap) : heap_(heap) {
     for (size_t i = 0; i < kWorkers; i++) threads_.emplace_back([this, i] { Run(i); });
+    while (running_ != kWorkers) std::this_thread::yield();
   }
 
   void Stop() {
@@ -49,6 +51,7 @@ class Workers {
  private:
   void Run(size_t self) {
     Actor actor(heap_, self, 8 * 1024 * 1024);  // little to copy for each fork
+    running_++;
     while (!is_over_) {
       actor.Step();
       const Block block = actor.random()->OneIn(3) ? actor.Pick() : Block();
@@ -61,6 +64,7 @@ class Workers {
 
   Checked* heap_;
   Inbox inboxes_[kWorkers];
+  std::atomic<size_t> running_{0};
   std::atomic<bool> is_over_{false};
   std::vector<std::thread> threads_;
 };
