@@ -4,15 +4,14 @@
  * The pool's other half, the bins' own lists, is played here as warm_pool plays it. Descriptors are made before the first
  * input, so that each finds the same pool: no SuperSlab, three heaps, no leaf of the registry. */
 #include <array>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "fuzz/input.h"
 #include "fuzz/kernel.h"
+#include "fuzz/pool_model.h"
 #include "hakmem/base/base.h"
-#include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/os/os_fake.h"
@@ -23,60 +22,21 @@
 
 namespace {
 
-constexpr size_t kUnit = HAK_UNIT_BYTES;
-constexpr uint32_t kUnits = HAK_SUPERSLAB_UNITS;
 constexpr uint32_t kHeaps = 3;
 constexpr uint32_t kSlots = 32;
 constexpr uint32_t kSuperSlabsMax = 16;
 constexpr unsigned kActsPerCheck = 4; /* it takes longer than they do */
 constexpr uint64_t kStartMs = 1000;
 constexpr uint64_t kHeapLimit = 8 << 20;
-constexpr int kNobody = -1;
+
+using fuzz::Contents;
+using fuzz::Holding;
+using fuzz::kNobody;
+using fuzz::kUnit;
+using fuzz::kUnits;
+using fuzz::Units;
 
 hak_shared_pool_figures Figures() { return hak_shared_pool_read_figures(); }
-
-/* Some bytes of each block or span, written while it is held; few, since each may be the first of its page. */
-uint64_t* CellAt(char* address) {
-  hak_unpoison(address, sizeof(uint64_t));
-  return reinterpret_cast<uint64_t*>(address);
-}
-
-uint64_t CellValue(const char* address) { return reinterpret_cast<uintptr_t>(address) * 0x9e3779b97f4a7c15 | 1; }
-
-/* What the program holds of the pool's: a slab, or a span. */
-struct Holding {
-  hak_slab* slab = nullptr; /* none: nothing */
-  char* base = nullptr;
-  uint32_t units = 0;
-  uint32_t size_class = 0;                          /* or HAK_SLAB_SPAN */
-  uint32_t heap = 0;                                /* of a slab */
-  std::array<uint64_t, HAK_SLAB_WORDS_MAX> taken{}; /* blocks that are with the program */
-  std::vector<char*> cells;                         /* written, and to be found as they are */
-
-  bool IsSpan() const { return size_class == HAK_SLAB_SPAN; }
-  uint32_t Blocks() const { return hak_size_class_table[size_class].blocks; }
-  uint32_t BlockBytes() const { return hak_size_class_table[size_class].block_bytes; }
-  uint32_t Words() const { return (Blocks() + 63) / 64; }
-  uint64_t AllOfWord(uint32_t word) const { return hak_bits_low_mask(Blocks() - word * 64); }
-  uint64_t RemoteOfWord(uint32_t word) const { return hak_u64_load_relaxed(&slab->remote_bits[word]); }
-  char* BaseOfSuperSlab() const {
-    return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(base) & ~uintptr_t{HAK_SUPERSLAB_BYTES - 1});
-  }
-  uint32_t FirstUnit() const { return static_cast<uint32_t>(static_cast<size_t>(base - BaseOfSuperSlab()) / kUnit); }
-
-  bool HasNoneTaken() const {
-    for (uint32_t word = 0; word < Words(); word++) {
-      if (taken[word] != 0) return false;
-    }
-    return true;
-  }
-  bool HasRemote() const {
-    for (uint32_t word = 0; word < Words(); word++) {
-      if (RemoteOfWord(word) != 0) return true;
-    }
-    return false;
-  }
-};
 
 hak_heap* heaps[kHeaps]; /* active before each input, and after it */
 
@@ -181,74 +141,9 @@ class Session {
 
   int IndexOf(const Holding& held) const { return static_cast<int>(&held - slots_.data()); }
 
-  /* Invariant 1: nobody else held these units. */
-  void Hold(const Holding& held, uint32_t from_unit, uint32_t to_unit) {
-    auto& holders = holders_.try_emplace(held.BaseOfSuperSlab(), NobodysUnits()).first->second;
-    for (uint32_t unit = held.FirstUnit() + from_unit; unit < held.FirstUnit() + to_unit; unit++) {
-      FUZZ_CHECK(unit < kUnits && holders[unit] == kNobody);
-      holders[unit] = IndexOf(held);
-    }
-  }
-
-  void LetGo(const Holding& held, uint32_t from_unit, uint32_t to_unit) {
-    auto& holders = holders_.at(held.BaseOfSuperSlab());
-    for (uint32_t unit = from_unit; unit < to_unit; unit++) holders[held.FirstUnit() + unit] = kNobody;
-  }
-
   void Forget(Holding* held) {
-    LetGo(*held, 0, held->units);
+    units_.LetGo(*held, 0, held->units);
     *held = Holding();
-  }
-
-  using Holders = std::array<int, kUnits>; /* slot of each unit */
-  static Holders NobodysUnits() {
-    Holders none;
-    none.fill(kNobody);
-    return none;
-  }
-
-  static uint32_t FreeUnits(const Holders& holders) {
-    uint32_t count = 0;
-    for (const int holder : holders) count += holder == kNobody;
-    return count;
-  }
-
-  static bool HasRun(const Holders& holders, uint32_t units) {
-    uint32_t run = 0;
-    for (const int holder : holders) {
-      run = holder == kNobody ? run + 1 : 0;
-      if (run == units) return true;
-    }
-    return false;
-  }
-
-  /* --- contents --- */
-
-  static void Write(Holding* held, char* address) {
-    *CellAt(address) = CellValue(address);
-    held->cells.push_back(address);
-  }
-
-  /* The cells of [from, to) are as they were written; from now on they may change. */
-  void TakeCells(Holding* held, const char* from, const char* to) {
-    std::vector<char*> rest;
-    for (char* cell : held->cells) {
-      if (cell < from || cell >= to) {
-        rest.push_back(cell);
-        continue;
-      }
-      FUZZ_CHECK(*CellAt(cell) == CellValue(cell));
-      written_[cell] = true;
-    }
-    held->cells.swap(rest);
-  }
-
-  /* What is promised to read as zero, at each place that was ever written. */
-  void CheckZero(const char* from, const char* to) {
-    for (auto at = written_.lower_bound(const_cast<char*>(from)); at != written_.end() && at->first < to;) {
-      FUZZ_CHECK(*CellAt(at->first) == 0);
-      at = written_.erase(at);
-    }
   }
 
   /* --- acquire --- */
@@ -282,7 +177,8 @@ class Session {
     bin->stride = held.BlockBytes();
     FUZZ_CHECK(hak_slab_is_empty(slab) && !slab->listed);
     const bool is_one_word = held.Words() == 1;
-    if (is_one_word ? slab->clean_bits != 0 : slab->fresh_word == 0) CheckZero(held.base, held.base + units * kUnit);
+    if (is_one_word ? slab->clean_bits != 0 : slab->fresh_word == 0)
+      contents_.CheckZero(held.base, held.base + units * kUnit);
   }
 
   void AcquireSpan() {
@@ -296,9 +192,9 @@ class Session {
     CheckStage(before, 0, units, slab, refusals);
     if (slab == nullptr) return;
     Fill(&held, slab, HAK_SLAB_SPAN, units);
-    if (zeroed) CheckZero(held.base, held.base + units * kUnit);
-    Write(&held, held.base);
-    Write(&held, held.base + units * kUnit - sizeof(uint64_t));
+    if (zeroed) contents_.CheckZero(held.base, held.base + units * kUnit);
+    Contents::Write(&held, held.base);
+    Contents::Write(&held, held.base + units * kUnit - sizeof(uint64_t));
   }
 
   void Fill(Holding* held, hak_slab* slab, uint32_t size_class, uint32_t units) {
@@ -306,7 +202,7 @@ class Session {
     held->base = slab->base;
     held->size_class = size_class;
     held->units = units;
-    Hold(*held, 0, units);
+    units_.Hold(*held, IndexOf(*held), 0, units);
   }
 
   /* `slab` came from the first stage that had room: a hot SuperSlab, a draining one, an empty one, a new one. `emptied`:
@@ -316,9 +212,9 @@ class Session {
     const hak_shared_pool_figures after = Figures();
     bool fits_hot = false;
     bool fits = false;
-    for (const auto& [base, holders] : holders_) {
-      const uint32_t free_units = FreeUnits(holders);
-      if (free_units == kUnits || !HasRun(holders, units)) continue;
+    for (const auto& [base, holders] : units_.All()) {
+      const uint32_t free_units = Units::CountFree(holders);
+      if (free_units == kUnits || !Units::HasRun(holders, units)) continue;
       fits = true;
       fits_hot = fits_hot || free_units < kUnits / 2;
     }
@@ -333,8 +229,8 @@ class Session {
     FUZZ_CHECK(after.from_new - before.from_new == (!fits && !has_empty));
     FUZZ_CHECK(after.superslabs - before.superslabs == after.from_new - before.from_new);
     if (fits) {
-      const auto at = holders_.find(BaseOf(slab));
-      FUZZ_CHECK(at != holders_.end() && fits_hot == (FreeUnits(at->second) < kUnits / 2));
+      const auto at = units_.All().find(BaseOf(slab));
+      FUZZ_CHECK(at != units_.All().end() && fits_hot == (Units::CountFree(at->second) < kUnits / 2));
     }
   }
 
@@ -346,12 +242,11 @@ class Session {
   bool HasOrphan(uint32_t size_class) const {
     for (const Holding& held : slots_) {
       if (held.slab == nullptr || held.size_class != size_class || !IsParked(held.heap)) continue;
-      if (held.slab->listed) return true;
       const bool has_remote = held.HasRemote();
       if (BinOf(held)->current == held.slab) {
         if (has_remote || hak_slab_free_count(held.slab) != 0) return true;
-      } else if (has_remote && !held.HasNoneTaken()) {
-        return true;
+      } else if (has_remote ? !held.HasNoneTaken() : held.slab->listed) {
+        return true; /* one that is empty once merged goes to the pool first */
       }
     }
     return false;
@@ -379,7 +274,7 @@ class Session {
       if (IsRegistered(held)) continue;
       char* superslab = held.BaseOfSuperSlab();
       Forget(&held);
-      emptied += FreeUnits(holders_.at(superslab)) == kUnits;
+      emptied += Units::CountFree(units_.Of(superslab)) == kUnits;
     }
     return emptied;
   }
@@ -432,11 +327,11 @@ class Session {
     if (run.zeroed) {
       for (uint32_t i = lowest; i <= highest; i++) {
         char* const block = run.base + size_t{i} * held.BlockBytes();
-        if ((run.mask >> i) & 1) CheckZero(block, block + held.BlockBytes());
+        if ((run.mask >> i) & 1) contents_.CheckZero(block, block + held.BlockBytes());
       }
     }
-    Write(&held, first);
-    if (last != first) Write(&held, last);
+    Contents::Write(&held, first);
+    if (last != first) Contents::Write(&held, last);
     if (held.slab->listed && hak_slab_free_count(held.slab) == 0)
       hak_slab_list_remove(&BinOf(held)->partial, held.slab);
   }
@@ -461,7 +356,7 @@ class Session {
   void TakeBack(Holding* held, uint32_t word, uint64_t mask) {
     for (uint64_t rest = mask; rest != 0; rest &= rest - 1) {
       char* const block = held->base + size_t{word * 64 + hak_bits_lowest(rest)} * held->BlockBytes();
-      TakeCells(held, block, block + held->BlockBytes());
+      contents_.Take(held, block, block + held->BlockBytes());
     }
     held->taken[word] &= ~mask;
   }
@@ -537,7 +432,7 @@ class Session {
   void Release(Holding* held) {
     if (held->slab == nullptr) return;
     if (held->IsSpan()) {
-      TakeCells(held, held->base, held->base + held->units * kUnit);
+      contents_.Take(held, held->base, held->base + held->units * kUnit);
       hak_slab* slab = held->slab;
       const uint64_t refusals = kernel_.AllRefusals();
       Forget(held);
@@ -561,7 +456,7 @@ class Session {
     hak_slab* slab = held->slab;
     hak_heap* heap = heaps[held->heap];
     const uint64_t refusals = kernel_.AllRefusals();
-    FUZZ_CHECK(held->cells.empty() && hak_slab_is_empty(slab) && hak_slab_is_valid(slab));
+    FUZZ_CHECK(held->written.empty() && hak_slab_is_empty(slab) && hak_slab_is_valid(slab));
     Forget(held);
     hak_shared_pool_release(heap, slab);
     FUZZ_CHECK(hak_ptr_load_relaxed(&slab->mailbox) == nullptr);
@@ -579,18 +474,18 @@ class Session {
     if (held.slab == nullptr || !held.IsSpan()) return;
     const uint32_t old_units = held.units;
     bool is_free = held.FirstUnit() + units <= kUnits;
-    const Holders& holders = holders_.at(held.BaseOfSuperSlab());
+    const Units::Holders& holders = units_.Of(held.BaseOfSuperSlab());
     for (uint32_t i = old_units; is_free && i < units; i++) is_free = holders[held.FirstUnit() + i] == kNobody;
     const char* const end = held.base + units * kUnit;
-    if (units < old_units) TakeCells(&held, end, held.base + old_units * kUnit);
+    if (units < old_units) contents_.Take(&held, end, held.base + old_units * kUnit);
     FUZZ_CHECK(hak_shared_pool_resize_span(held.slab, units) == is_free);
     if (!is_free) return;
     held.units = units;
     if (units > old_units) {
-      Hold(held, old_units, units);
-      Write(&held, held.base + units * kUnit - sizeof(uint64_t));
+      units_.Hold(held, IndexOf(held), old_units, units);
+      Contents::Write(&held, held.base + units * kUnit - sizeof(uint64_t));
     } else {
-      LetGo(held, units, old_units);
+      units_.LetGo(held, units, old_units);
     }
   }
 
@@ -617,9 +512,7 @@ class Session {
     const uint64_t dirty_due = kernel_.Refusals(HAK_OS_FAKE_MADVISE) - advice_refusals;
     FUZZ_CHECK(after.dirty_free_units + after.empty_superslabs >= dirty_due);
     if (decay_ms == 0 && kernel_.AllRefusals() == refusals) FUZZ_CHECK(bytes == due_bytes);
-    for (Holding& held : slots_) {
-      for (char* cell : held.cells) FUZZ_CHECK(*CellAt(cell) == CellValue(cell));
-    }
+    for (const Holding& held : slots_) Contents::Check(held);
   }
 
   /* --- checks --- */
@@ -628,7 +521,7 @@ class Session {
     for (const Holding& held : slots_) {
       if (held.slab != nullptr) CheckHolding(held);
     }
-    for (const auto& [base, holders] : holders_) CheckWords(base, holders);
+    for (const auto& [base, holders] : units_.All()) CheckWords(base, holders);
   }
 
   void CheckFigures() {
@@ -672,7 +565,7 @@ class Session {
   }
 
   /* Invariant 4, and the words of what is held. */
-  void CheckWords(const char* base, const Holders& holders) const {
+  void CheckWords(const char* base, const Units::Holders& holders) const {
     for (uint32_t unit = 0; unit < kUnits; unit++) {
       const char* address = base + unit * kUnit;
       uint64_t word = HAK_REGISTRY_NONE;
@@ -709,9 +602,9 @@ class Session {
   fuzz::Input input_;
   fuzz::Kernel kernel_;
   std::array<Holding, kSlots> slots_;
-  std::map<char*, Holders> holders_; /* by SuperSlab; those that have gone back stay, held by nobody */
-  std::map<char*, bool> written_;    /* cells that may not read as zero, of units that are free or were */
-  std::vector<uint32_t> parked_;     /* heaps, the last parked last */
+  Units units_;
+  Contents contents_;
+  std::vector<uint32_t> parked_; /* heaps, the last parked last */
   uint64_t now_ms_ = kStartMs;
 };
 
