@@ -35,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = _parse(arguments)
         chosen = targets.choose(targets.find(ROOT), options.targets)
+        if options.list or options.status:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # tools/fuzz --status | head
         if options.list:
             print("\n".join(target.name for target in chosen))
             return _OK

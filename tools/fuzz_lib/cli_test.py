@@ -15,10 +15,10 @@ from fuzz_lib.targets import Target
 from fuzz_lib.totals import Totals
 
 _MERGER = """#!/bin/sh
-for last; do :; done
+case " $* " in *" -merge=1 "*) count=$(cat "$(dirname "$0")/COUNT" 2>/dev/null || echo 1) ;; *) count=3 ;; esac
 while [ "${1#-}" != "$1" ]; do shift; done
 [ ! -e "$(dirname "$0")/FAIL" ] || exit 1
-printf new > "$1/new"
+while [ "$count" -gt 0 ]; do printf new > "$1/new-$count"; count=$((count - 1)); done
 """
 
 
@@ -88,7 +88,15 @@ class MergeTest(unittest.TestCase):
     def test_replaces(self) -> None:
         """What the merge did not keep goes."""
         self.assertEqual(self._merge(), (1, 1))
-        self.assertEqual([path.name for path in self.target.corpus.iterdir()], ["new"])
+        self.assertEqual([path.name for path in self.target.corpus.iterdir()], ["new-1"])
+
+    def test_too_many_become_few(self) -> None:
+        """Short inputs while they are tens, else long ones."""
+        (self.folder / "COUNT").write_text("50")
+        self.assertEqual(self._merge(), (1, 50))
+        (self.folder / "COUNT").write_text("500")
+        self.assertEqual(self._merge(), (50, 3))
+        self.assertEqual(len(list(self.target.corpus.iterdir())), 3)
 
     def test_failure_changes_nothing(self) -> None:
         """A crash during the merge."""

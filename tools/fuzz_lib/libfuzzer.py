@@ -112,12 +112,11 @@ def minimise_command(
 
 
 def merge_command(
-    binary: pathlib.Path, target: Target, into: pathlib.Path, sources: list[pathlib.Path]
+    binary: pathlib.Path, target: Target, into: pathlib.Path, sources: list[pathlib.Path], few: bool
 ) -> list[str]:
-    """Writes the few inputs of `sources` into `into` that together reach all of their edges.
+    """Writes inputs of `sources` into `into` that together reach all of their edges: many short ones, or few long ones.
 
-    -use_counters=0 keeps an input for each edge and not for each count of it, -set_cover_merge=1 few long inputs where
-    -merge=1 keeps many short ones.
+    -use_counters=0: an input for each edge, and not for each count of it.
     """
-    arguments = [argument for argument in common_arguments(target) if not argument.startswith("-len_control=")]
-    return [str(binary), *arguments, "-set_cover_merge=1", "-use_counters=0", str(into), *map(str, sources)]
+    how = "-set_cover_merge=1" if few else "-merge=1"
+    return [str(binary), *common_arguments(target), how, "-use_counters=0", str(into), *map(str, sources)]

@@ -13,7 +13,12 @@ from typing import Mapping, Optional, Sequence
 
 from fuzz_lib.libfuzzer import INTERRUPTED, Log
 
+# After these, what is stronger than a request.
+_PATIENCE_S = 3.0
 _GRACE_S = 20.0
+
+
+_OUR_SIGNALS = frozenset([signal.SIGINT, signal.SIGKILL, signal.SIGUSR1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Ended:
     @property
     def is_failure(self) -> bool:
         """True when the target failed, and not when the time was up or somebody interrupted it."""
-        stopped = self.was_stopped and self.status in (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
+        stopped = self.was_stopped and -self.status in _OUR_SIGNALS
         return self.status not in (0, INTERRUPTED) and not stopped
 
 
@@ -84,10 +89,13 @@ class Processes:
     def stop(self) -> None:
         """Asks every process to end, and kills those that do not."""
         self._stopped.set()
-        self._signal_all(signal.SIGINT)
-        killer = threading.Timer(_GRACE_S, self._signal_all, (signal.SIGKILL,))
-        killer.daemon = True
-        killer.start()
+        # libFuzzer then ends between two inputs. At a SIGINT it ends at once, and where the target has stderr in its hands
+        # its last figures are lost.
+        self._signal_all(signal.SIGUSR1)
+        for delay_s, number in ((_PATIENCE_S, signal.SIGINT), (_GRACE_S, signal.SIGKILL)):
+            timer = threading.Timer(delay_s, self._signal_all, (number,))
+            timer.daemon = True
+            timer.start()
 
     def _signal_all(self, number: int) -> None:
         with self._mutex:

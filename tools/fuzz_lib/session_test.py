@@ -25,8 +25,8 @@ def die(data, prefix=None):
     sys.exit(77)
 def interrupted(*_):
     os.write(1, b"stat::number_of_executed_units: 55\\n")
-    os._exit(72)
-signal.signal(signal.SIGINT, interrupted)
+    os._exit(0)
+signal.signal(signal.SIGUSR1, interrupted)
 if "minimize_crash" in options:
     pathlib.Path(options["exact_artifact_path"]).write_bytes(last.read_bytes().replace(b"padding", b""))
     sys.exit(0)
