@@ -9,6 +9,7 @@
 
 #include "bench/support/run.h"
 #include "bench/support/team.h"
+#include "hakmem/report/report.h"
 #include "stress/support/block.h"
 #include <hakmem/hakmem.h>
 
@@ -89,13 +90,21 @@ int stress_session_end(const stress_session* session, int status) {
   const uint64_t full_kb = resident_kb();
   hak_trim();
   const uint64_t after_kb = resident_kb();
+  const hak_report_figures left = hak_report_read_figures();
   const uint64_t bound_kb =
       session->before_kb + STRESS_RSS_BOUND_KB + STRESS_RSS_BOUND_PER_THREAD_KB * most_threads(session);
   printf("%s: resident before %" PRIu64 " kB, after %" PRIu64 " kB, after hak_trim %" PRIu64 " kB, bound %" PRIu64
          " kB\n",
          session->name, session->before_kb, full_kb, after_kb, bound_kb);
   fflush(stdout);
-  if (status != BENCH_EXIT_OK || after_kb <= bound_kb) return status;
+  if (status != BENCH_EXIT_OK) return status;
+  /* To the byte: one lost block keeps its slab. */
+  if (left.live_bytes != 0 || left.mapped_bytes != 0) {
+    fprintf(stderr, "%s: all is free, and %" PRIu64 " bytes are live, %" PRIu64 " mapped (seed %" PRIu64 ")\n",
+            session->name, left.live_bytes, left.mapped_bytes, session->seed);
+    return BENCH_EXIT_FAILED;
+  }
+  if (after_kb <= bound_kb) return BENCH_EXIT_OK;
   fprintf(stderr, "%s: memory did not come back (seed %" PRIu64 ")\n", session->name, session->seed);
   return BENCH_EXIT_FAILED;
 }

@@ -5,6 +5,7 @@
  *   2. When all blocks are free and hak_trim has run, no more memory is resident than before the work, but for
  *      STRESS_RSS_BOUND_KB and STRESS_RSS_BOUND_PER_THREAD_KB for each thread that lives at a time: stacks that libc keeps,
  *      the allocator's own tables.
+ *   3. Then, too, the allocator counts no block as live and has nothing mapped for blocks: a free that was lost shows.
  * Threads: from main, before and after all others. */
 #ifndef STRESS_SUPPORT_SESSION_H_
 #define STRESS_SUPPORT_SESSION_H_
