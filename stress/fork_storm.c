@@ -1,4 +1,7 @@
-/* fork_storm: every thread forks, again and again, while all others allocate and free.
+/* fork_storm: threads fork, again and again, while all others allocate and free.
+ *
+ * Threads 0, 2 .. fork and wait for the child; 1, 3 .. never wait, so that forks find threads amid the allocator, often with
+ * a lock: they trim now and then, and replace large blocks without a look at them.
  *
  * Each thread has a row of blocks in a table that a child finds as it was at the moment of the fork. The child checks
  * all of them, its own thread's and those of threads that do not exist in it, frees some and resizes others, allocates
@@ -17,6 +20,7 @@
 #include <hakmem/hakmem.h>
 
 enum { ROW = 128, CHUNK = 64, CHILD_BLOCKS = 64, CHILD_SECONDS = 60, MAX_DEPTH = 2 };
+enum { LOCK_ROUNDS = 32, LOCK_MIN_BYTES = 260 << 10, LOCK_MAX_BYTES = 6 << 20 };
 
 static stress_session session = {.name = "fork_storm", .threads = 4};
 
@@ -96,6 +100,17 @@ static void fork_and_wait(bench_rng* rng, unsigned depth) {
   check_child(child);
 }
 
+/* Takes the allocator's locks as often as one can. Returns how many operations that were. */
+static uint64_t take_locks(bench_rng* rng) {
+  for (unsigned i = 0; i < LOCK_ROUNDS; i++) {
+    void* memory = hak_malloc(bench_rng_size(bench_rng_next(rng) >> 32, LOCK_MIN_BYTES, LOCK_MAX_BYTES));
+    if (memory == NULL) bench_die(BENCH_EXIT_FAILED, "out of memory");
+    hak_free(memory);
+  }
+  if (bench_rng_next(rng) >> 61 == 0) hak_trim();
+  return 2 * LOCK_ROUNDS;
+}
+
 static uint64_t work(bench_team* team, unsigned index) {
   bench_rng rng = stress_session_rng(&session, index);
   void* _Atomic* row = table[index];
@@ -104,7 +119,11 @@ static uint64_t work(bench_team* team, unsigned index) {
   uint64_t count;
   while ((count = bench_run_next(&team->run, ops, CHUNK)) != 0) {
     for (uint64_t i = 0; i < count; i++) ops += replace(&row[bench_rng_scale(bench_rng_next(&rng) >> 32, ROW)], &rng);
-    fork_and_wait(&rng, 0);
+    if (index % 2 == 0) {
+      fork_and_wait(&rng, 0);
+    } else {
+      ops += take_locks(&rng);
+    }
   }
   bench_team_end(team);
   for (unsigned i = 0; i < ROW; i++) {
