@@ -37,6 +37,10 @@ static struct {
   uint64_t clock_ms;
   size_t page_bytes; /* 0: the kernel's */
   uint64_t limit_bytes;
+  uintptr_t spread_next; /* 0: where the kernel likes */
+  size_t spread_step_bytes;
+  range hollow;            /* promised and not there */
+  size_t hollow_min_bytes; /* 0: no more of it */
   observer_function observer;
   /* Sorted, apart from each other. */
   range ranges[HAK_OS_FAKE_RANGES_MAX];
@@ -179,6 +183,8 @@ void hak_os_fake_reset(void) {
   fake.clock_is_stopped = false;
   fake.page_bytes = 0;
   fake.limit_bytes = 0;
+  fake.spread_next = 0;
+  fake.hollow_min_bytes = 0;
   fake.observer = NULL;
   give_lock();
 }
@@ -226,6 +232,25 @@ void hak_os_fake_set_limit_bytes(uint64_t limit_bytes) {
   give_lock();
 }
 
+void hak_os_fake_spread(uintptr_t base, size_t step_bytes) {
+  HAK_CHECK((base | step_bytes) % HAK_SUPERSLAB_BYTES == 0, NULL);
+  take_lock();
+  fake.spread_next = base;
+  fake.spread_step_bytes = step_bytes;
+  give_lock();
+}
+
+void hak_os_fake_answer_with(uintptr_t base, size_t min_bytes) {
+  take_lock();
+  if (base != 0) {
+    const size_t i = first_above(fake.hollow.begin);
+    HAK_CHECK(i == fake.range_count || fake.ranges[i].begin >= fake.hollow.end, (void*)fake.hollow.begin);
+    fake.hollow = (range){base, base};
+  }
+  fake.hollow_min_bytes = base == 0 ? 0 : min_bytes;
+  give_lock();
+}
+
 uint64_t hak_os_fake_mapped_bytes(void) { return read_locked(&fake.mapped_bytes); }
 
 uint64_t hak_os_fake_mapped_ranges(void) {
@@ -270,6 +295,37 @@ static void* map_on_page(void* hint, size_t bytes, int protection, int flags, si
   return base;
 }
 
+enum { SPREAD_TRIES = 4096 };
+
+/* At the next place of the spread that is free. */
+static void* map_spread_locked(size_t bytes, int protection, int flags) {
+  for (int i = 0; i < SPREAD_TRIES; i++) {
+    void* at = (void*)fake.spread_next; /* NOLINT(performance-no-int-to-ptr) */
+    fake.spread_next += fake.spread_step_bytes;
+    void* base = mmap(at, bytes, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (base == at) return base;
+    if (base != MAP_FAILED) munmap(base, bytes); /* qemu and old kernels know no such flag */
+  }
+  errno = ENOMEM;
+  return MAP_FAILED;
+}
+
+static void* promise_locked(size_t bytes) {
+  void* base = (void*)fake.hollow.end; /* NOLINT(performance-no-int-to-ptr) */
+  HAK_CHECK(!__builtin_add_overflow(fake.hollow.end, bytes, &fake.hollow.end), base);
+  return base;
+}
+
+static bool is_hollow_locked(const void* base) {
+  return (uintptr_t)base >= fake.hollow.begin && (uintptr_t)base < fake.hollow.end;
+}
+
+static void* map_locked(void* hint, size_t bytes, int protection, int flags, size_t page) {
+  if (fake.hollow_min_bytes != 0 && bytes >= fake.hollow_min_bytes) return promise_locked(bytes);
+  if (fake.spread_next != 0) return map_spread_locked(bytes, protection, flags);
+  return map_on_page(hint, bytes, protection, flags, page);
+}
+
 void* hak_os_sys_mmap(void* hint, size_t bytes, int protection, int flags) {
   if (!begin_call(HAK_OS_FAKE_MMAP, hint, bytes, false)) return MAP_FAILED;
   const size_t page = page_bytes_locked();
@@ -280,7 +336,7 @@ void* hak_os_sys_mmap(void* hint, size_t bytes, int protection, int flags) {
     refuse_locked(HAK_OS_FAKE_MMAP, ENOMEM);
   } else {
     bytes = hak_round_up(bytes, page);
-    base = map_on_page(hint, bytes, protection, flags, page);
+    base = map_locked(hint, bytes, protection, flags, page);
     if (base != MAP_FAILED) record((uintptr_t)base, (uintptr_t)base + bytes);
   }
   give_lock();
@@ -290,7 +346,7 @@ void* hak_os_sys_mmap(void* hint, size_t bytes, int protection, int flags) {
 int hak_os_sys_munmap(void* base, size_t bytes) {
   if (!begin_call(HAK_OS_FAKE_MUNMAP, base, bytes, true)) return -1;
   const size_t wide = hak_round_up(bytes, page_bytes_locked());
-  const int result = munmap(base, wide);
+  const int result = is_hollow_locked(base) ? 0 : munmap(base, wide);
   if (result == 0) forget((uintptr_t)base, (uintptr_t)base + wide);
   give_lock();
   return result;
@@ -298,14 +354,14 @@ int hak_os_sys_munmap(void* base, size_t bytes) {
 
 int hak_os_sys_mprotect(void* base, size_t bytes, int protection) {
   if (!begin_call(HAK_OS_FAKE_MPROTECT, base, bytes, true)) return -1;
-  const int result = mprotect(base, bytes, protection);
+  const int result = is_hollow_locked(base) ? 0 : mprotect(base, bytes, protection);
   give_lock();
   return result;
 }
 
 int hak_os_sys_madvise(void* base, size_t bytes, int advice) {
   if (!begin_call(HAK_OS_FAKE_MADVISE, base, bytes, true)) return -1;
-  const int result = madvise(base, bytes, advice);
+  const int result = is_hollow_locked(base) ? 0 : madvise(base, bytes, advice);
   give_lock();
   return result;
 }
@@ -342,7 +398,8 @@ void* hak_os_sys_mremap(void* base, size_t old_bytes, size_t new_bytes, int flag
     refuse_locked(HAK_OS_FAKE_MREMAP, EINVAL);
   } else if (is_fixed && !is_recorded((uintptr_t)target, (uintptr_t)target + new_bytes)) {
     hak_die("mremap onto memory of somebody else's", target);
-  } else if (!is_fixed && new_bytes > old_bytes && !fits_limit_locked(new_bytes - old_bytes)) {
+  } else if (is_hollow_locked(base) || is_hollow_locked(target) ||
+             (!is_fixed && new_bytes > old_bytes && !fits_limit_locked(new_bytes - old_bytes))) {
     refuse_locked(HAK_OS_FAKE_MREMAP, ENOMEM);
   } else {
     old_bytes = hak_round_up(old_bytes, page);

@@ -8,7 +8,9 @@
  *      target has unmapped the target, as in Linux before 6.17, unless the error is EPERM, ENOSYS or EINVAL.
  *   3. The record holds the bytes that HAKMEM has mapped, and no others. To unmap, protect, advise or move bytes that
  *      are not on record prints one line and aborts: they are somebody else's.
- *   4. Bases and results are multiples of the page size in force, and a base that is not fails with EINVAL, so that code
+ *   4. Memory that hak_os_fake_answer_with has promised is not there: to unmap, protect or advise it succeeds, to move it
+ *      fails with ENOMEM, and to touch it crashes.
+ *   5. Bases and results are multiples of the page size in force, and a base that is not fails with EINVAL, so that code
  *      which assumes 4 KiB pages fails on a machine that has them.
  * Threads: any; one mutex, never held while the observer runs.
  * Ordering: the mutex.  Cost: O(mappings) a call.
@@ -65,6 +67,14 @@ void hak_os_fake_set_page_bytes(size_t page_bytes);
 
 /** Calls that would take the record above `limit_bytes` fail with ENOMEM, as under RLIMIT_AS. 0: no limit. */
 void hak_os_fake_set_limit_bytes(uint64_t limit_bytes);
+
+/** From now on the kernel ignores hints and puts mappings at `base`, `base + step_bytes` and so on, past what is there
+ *  already; multiples of 2 MiB. 0: where it likes. */
+void hak_os_fake_spread(uintptr_t base, size_t step_bytes);
+
+/** From now on mappings of `min_bytes` and more lie one behind the other from `base` on, wherever that is: invariant 4.
+ *  A `base` of 0 ends it. What lies there already must have been unmapped before it is called again. */
+void hak_os_fake_answer_with(uintptr_t base, size_t min_bytes);
 
 /** Bytes on record. */
 uint64_t hak_os_fake_mapped_bytes(void);

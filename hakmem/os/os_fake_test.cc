@@ -216,6 +216,44 @@ TEST_F(OsFakeDeathTest, OthersMemoryIsNotToBeTouched) {
   munmap(others, kPage);
 }
 
+TEST_F(OsFake, SpreadsMappings) {
+  constexpr size_t kStep = size_t{4} << 30;
+  char* free_range = Map(kPage);
+  const uintptr_t base = reinterpret_cast<uintptr_t>(free_range) / kStep * kStep - 4 * kStep;
+  hak_os_fake_spread(base, kStep);
+  char* first = Map(kPage);
+  char* second = Map(kPage);
+  EXPECT_EQ((reinterpret_cast<uintptr_t>(first) - base) % kStep, 0u);
+  EXPECT_GE(second, first + kStep);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(second) % kStep, base % kStep);
+  memset(second, 1, kPage);
+  hak_os_fake_spread(0, 0);
+  for (char* mapped : {free_range, first, second}) EXPECT_EQ(hak_os_sys_munmap(mapped, kPage), 0);
+}
+
+TEST_F(OsFake, PromisesWhatIsNotThere) {
+  constexpr uintptr_t kBase = uintptr_t{1} << 48;
+  hak_os_fake_answer_with(kBase, 2 * kPage);
+  char* there = Map(kPage);
+  ASSERT_NE(there, nullptr);
+  memset(there, 1, kPage);
+  char* first = Map(2 * kPage);
+  char* second = Map(4 * kPage);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(first), kBase);
+  EXPECT_EQ(second, first + 2 * kPage);
+  EXPECT_EQ(hak_os_fake_mapped_bytes(), 7 * kPage);
+  EXPECT_EQ(hak_os_sys_madvise(first, kPage, MADV_DONTNEED), 0);
+  EXPECT_EQ(hak_os_sys_mremap(second, 4 * kPage, 8 * kPage, 0, nullptr), MAP_FAILED);
+  EXPECT_EQ(errno, ENOMEM);
+  EXPECT_EQ(hak_os_sys_munmap(first, 6 * kPage), 0);
+  hak_os_fake_answer_with(0, 0);
+  char* real = Map(2 * kPage);
+  ASSERT_NE(real, nullptr);
+  memset(real, 1, 2 * kPage);
+  EXPECT_EQ(hak_os_sys_munmap(real, 2 * kPage), 0);
+  EXPECT_EQ(hak_os_sys_munmap(there, kPage), 0);
+}
+
 TEST_F(OsFake, ThreadsAndForksShareIt) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; t++) {
