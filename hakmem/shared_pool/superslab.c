@@ -14,7 +14,8 @@ enum {
 
 static struct {
   hak_lock lock;
-  hak_superslab* unused; /* descriptors without memory, by `older`. Sync: lock */
+  hak_superslab* unused;   /* descriptors without memory, by `older`. Sync: lock */
+  hak_superslab* unlisted; /* without an id either: there was none, or no chunk. Sync: lock */
   hak_atomic_u32 id_end;
   hak_atomic_u32 mapped;
   hak_atomic_ptr chunks[HAK_SUPERSLAB_CHUNKS]; /* hak_atomic_ptr[HAK_SUPERSLAB_IDS_PER_CHUNK]. Sync: lock writes */
@@ -30,18 +31,18 @@ hak_superslab* hak_superslab_by_id(uint32_t id) {
   return (hak_superslab*)hak_ptr_load_acquire(&chunk[id % HAK_SUPERSLAB_IDS_PER_CHUNK]);
 }
 
-static hak_superslab* pop_unused(void) {
+static hak_superslab* pop(hak_superslab** list) {
   hak_lock_take(&superslabs.lock);
-  hak_superslab* superslab = superslabs.unused;
-  if (superslab != NULL) superslabs.unused = superslab->older;
+  hak_superslab* superslab = *list;
+  if (superslab != NULL) *list = superslab->older;
   hak_lock_give(&superslabs.lock);
   return superslab;
 }
 
-static void push_unused(hak_superslab* superslab) {
+static void push(hak_superslab** list, hak_superslab* superslab) {
   hak_lock_take(&superslabs.lock);
-  superslab->older = superslabs.unused;
-  superslabs.unused = superslab;
+  superslab->older = *list;
+  *list = superslab;
   hak_lock_give(&superslabs.lock);
 }
 
@@ -63,8 +64,10 @@ static bool list_locked(hak_superslab* superslab, hak_atomic_ptr** spare_chunk) 
   return true;
 }
 
-static hak_superslab* new_descriptor(void) {
-  hak_superslab* superslab = (hak_superslab*)hak_metadata_alloc(sizeof(hak_superslab), 4096);
+static hak_superslab* unlisted_descriptor(void) {
+  hak_superslab* superslab = pop(&superslabs.unlisted);
+  if (superslab != NULL) return superslab;
+  superslab = (hak_superslab*)hak_metadata_alloc(sizeof(hak_superslab), 4096);
   if (superslab == NULL) return NULL;
   for (uint32_t i = 0; i < HAK_SUPERSLAB_UNITS; i++) {
     hak_slab* slab = &superslab->slabs[i];
@@ -73,6 +76,12 @@ static hak_superslab* new_descriptor(void) {
     slab->free_bits = superslab->bitmaps[i];
     slab->remote_bits = (hak_atomic_u64*)(superslab->bitmaps[i] + HAK_SLAB_WORDS_MAX);
   }
+  return superslab;
+}
+
+static hak_superslab* new_descriptor(void) {
+  hak_superslab* superslab = unlisted_descriptor();
+  if (superslab == NULL) return NULL;
   /* The chunk is made before the lock is taken: metadata may map memory. One is needed every 512 descriptors, and a
    * spare that lost its race is kept for the next. */
   static hak_atomic_ptr kept_chunk;
@@ -88,12 +97,13 @@ static hak_superslab* new_descriptor(void) {
   const bool listed = list_locked(superslab, &spare);
   hak_lock_give(&superslabs.lock);
   if (spare != NULL) hak_ptr_store_release(&kept_chunk, spare);
-  /* An unlisted descriptor is lost; that takes the id space, or the last of the memory, to be used up. */
-  return listed ? superslab : NULL;
+  if (listed) return superslab;
+  push(&superslabs.unlisted, superslab);
+  return NULL;
 }
 
 hak_superslab* hak_superslab_map(void) {
-  hak_superslab* superslab = pop_unused();
+  hak_superslab* superslab = pop(&superslabs.unused);
   if (superslab == NULL) superslab = new_descriptor();
   if (superslab == NULL) return NULL;
   char* base = (char*)hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
@@ -102,7 +112,7 @@ hak_superslab* hak_superslab_map(void) {
     base = NULL;
   }
   if (base == NULL) {
-    push_unused(superslab);
+    push(&superslabs.unused, superslab);
     return NULL;
   }
   const uint32_t others = hak_u32_fetch_add_relaxed(&superslabs.mapped, 1);
@@ -127,6 +137,6 @@ bool hak_superslab_unmap(hak_superslab* superslab) {
     return false;
   }
   hak_u32_fetch_sub_relaxed(&superslabs.mapped, 1);
-  push_unused(superslab);
+  push(&superslabs.unused, superslab);
   return true;
 }
