@@ -419,6 +419,10 @@ bool hak_gate_is_in_heap(const void* ptr) {
 
 size_t hak_gate_trim(void) {
   const int saved_errno = errno;
+  /* All is drained twice: a slab that changed owner while somebody published to it may wait in the mailbox of the former
+   * one, from where the first round forwards it to another. */
+  hak_shared_pool_drain_parked(UINT32_MAX);
+  hak_lifecycle_trim_common();
   hak_heap* heap = hak_lifecycle_enter();
   hak_unified_cache_flush(heap);
   size_t bytes = (size_t)hak_warm_pool_purge(heap);

@@ -242,6 +242,7 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
 }
 
 void hak_unified_cache_flush(hak_heap* heap) {
+  hak_remote_free_flush(heap); /* first: this heap may have adopted a slab that it still has frees for */
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
@@ -249,7 +250,7 @@ void hak_unified_cache_flush(hak_heap* heap) {
     hak_warm_pool_give_run(heap, bin);
     hak_warm_pool_trim(heap, bin);
   }
-  hak_remote_free_flush(heap); /* last: the caches may have held blocks of other heaps */
+  hak_remote_free_flush(heap); /* again: the caches may have held blocks of other heaps */
 }
 
 bool hak_unified_cache_holds(const hak_bin* bin, const void* ptr) {

@@ -5,7 +5,9 @@
 #include <thread>
 #include <vector>
 
+#include "hakmem/heap/heap.h"
 #include "hakmem/os/os_fake.h"
+#include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/size_class/size_class.h"
 #include <hakmem/hakmem.h>
@@ -43,6 +45,45 @@ TEST_F(GiveBack, RemoteFreesOfAClassThatIsNoLongerAllocated) {
   for (int i = 0; i < 200; i++) others.push_back(hak_malloc(20000));
   EXPECT_LT(TakenBlocks(100), 100u);
   for (void* block : others) hak_free(block);
+}
+
+// A free of another heap's block waits in the out-box when this heap adopts the slab, and then concerns itself.
+TEST_F(GiveBack, AFreeThatWaitsWhenItsSlabIsAdopted) {
+  constexpr size_t kBytes = 900;
+  const uint64_t before = TakenBlocks(kBytes);
+  void* theirs = nullptr;
+  std::thread([&] { theirs = hak_malloc(kBytes); }).join();
+  hak_free(theirs);
+  void* ours = hak_malloc(kBytes);
+  ASSERT_EQ(hak_registry_owner(ours), hak_registry_owner(theirs));
+  hak_free(ours);
+  hak_trim();
+  EXPECT_EQ(TakenBlocks(kBytes), before);
+}
+
+// Stands for a thread that read the slab's owner, and pushed the slab to that mailbox when another had adopted it.
+void PublishLate(void* block, hak_mailbox* former) {
+  hak_slab* slab = static_cast<hak_slab*>(hak_registry_owner(block));
+  const uint32_t index = hak_slab_index(slab, block);
+  hak_u64_fetch_or_seq(&slab->remote_bits[index / 64], 1ull << (index % 64));
+  hak_u32_exchange_seq(&slab->pending, 1);
+  slab->pending_next = static_cast<hak_slab*>(hak_ptr_exchange_seq(&former->head, slab));
+}
+
+TEST_F(GiveBack, ASlabInTheMailboxOfItsFormerOwner) {
+  constexpr size_t kBytes = 700;
+  const uint32_t size_class = hak_size_class_of(kBytes);
+  const uint64_t before = TakenBlocks(kBytes);
+  void* theirs = nullptr;
+  std::thread([&] { theirs = hak_malloc(kBytes); }).join();
+  hak_heap* former = hak_heap_first_parked_locked();
+  ASSERT_NE(former, nullptr);
+  void* ours = hak_malloc(kBytes);  // adopts the slab, and `theirs` with it
+  ASSERT_EQ(hak_registry_owner(ours), hak_registry_owner(theirs));
+  PublishLate(theirs, hak_heap_mailbox(former, size_class));
+  hak_free(ours);
+  hak_trim();
+  EXPECT_EQ(TakenBlocks(kBytes), before);
 }
 
 // A refusal is not for ever: locked pages may be unlocked.
