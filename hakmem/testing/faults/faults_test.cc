@@ -4,11 +4,15 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include <cstdio>
 #include <string>
 #include <tuple>
 
+#include "hakmem/config/config.h"
+#include "hakmem/metadata/metadata.h"
+#include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
-#include "hakmem/report/report.h"
+#include "hakmem/registry/registry.h"
 #include "hakmem/testing/faults/scenarios.h"
 #include "hakmem/testing/model/checked.h"
 #include "hakmem/testing/whole/child.h"
@@ -27,8 +31,10 @@ using hak_testing::SucceedsInChild;
 
 // What a child tells the test.
 struct Outcome {
+  uint64_t calls;
   uint64_t failures;
-  uint64_t mapped_bytes;
+  uint64_t mapped_bytes;      // but for the leaves of the registry
+  uint64_t descriptor_bytes;  // the same
 };
 
 Outcome* SharedOutcome() {
@@ -36,8 +42,11 @@ Outcome* SharedOutcome() {
   return base == MAP_FAILED ? nullptr : static_cast<Outcome*>(base);
 }
 
-enum class Process { kFresh, kWarm };
-enum class Mode { kOnce, kFromThenOn };
+// Nothing allocated yet; the scenario has run before; a process that keeps nothing, and so makes many system calls.
+enum class Process { kFresh, kWarm, kFrugal };
+constexpr const char* kProcessNames[] = {"Fresh", "Warm", "Frugal"};
+enum class Mode { kOnce, kFromThenOn, kEvery };
+constexpr const char* kModeNames[] = {"", " and all after it", " and each multiple of it"};
 
 // nth 0: nothing fails.
 struct Fault {
@@ -46,15 +55,29 @@ struct Fault {
   uint64_t nth;
 };
 
+std::string Text(const Fault& fault) {
+  return std::string(hak_os_fake_call_name(fault.call)) + " number " + std::to_string(fault.nth) +
+         kModeNames[static_cast<int>(fault.mode)];
+}
+
 void Plant(const Fault& fault) {
   if (fault.nth == 0) return;
   // EINVAL is what an old kernel says to advice that it does not know.
   const int error = fault.call == HAK_OS_FAKE_MADVISE ? EINVAL : ENOMEM;
-  if (fault.mode == Mode::kOnce) {
-    hak_os_fake_fail_nth(fault.call, fault.nth, error);
-  } else {
-    hak_os_fake_fail_from(fault.call, fault.nth, error);
+  switch (fault.mode) {
+    case Mode::kOnce: hak_os_fake_fail_nth(fault.call, fault.nth, error); break;
+    case Mode::kFromThenOn: hak_os_fake_fail_from(fault.call, fault.nth, error); break;
+    case Mode::kEvery: hak_os_fake_fail_every(fault.call, fault.nth, error); break;
   }
+}
+
+void KeepNothing() {
+  char decay[] = "HAKMEM_DECAY_MS=0";
+  char superslabs[] = "HAKMEM_SUPERSLAB_CACHE=0";
+  char whales[] = "HAKMEM_WHALE_CACHE_BYTES=0";
+  char blocks[] = "HAKMEM_THREAD_CACHE_BYTES=0";
+  char* environment[] = {decay, superslabs, whales, blocks, nullptr};
+  hak_config_load_as(environment, false);
 }
 
 void ExpectUsable(Checked* heap, Blocks* live) {
@@ -68,38 +91,65 @@ void ExpectUsable(Checked* heap, Blocks* live) {
 void RunScenario(const Scenario& scenario, Process process, const Fault& fault, Outcome* outcome) {
   Checked heap;
   Blocks live;
+  hak_os_fake_set_clock_ms(1000);  // the same calls in every run
+  if (process == Process::kFrugal) KeepNothing();
   if (process == Process::kWarm) {
     scenario.run(&heap, &live);
     hak_faults::FreeAll(&heap, &live);
   }
+  const uint64_t calls_before = hak_os_fake_calls(fault.call);
   Plant(fault);
   scenario.run(&heap, &live);
   for (const hak_model::Block& block : live) heap.model()->Check(block);
   hak_faults::FreeEverySecond(&heap, &live);
+  outcome->calls = hak_os_fake_calls(fault.call) - calls_before;
   outcome->failures = hak_os_fake_failures(fault.call);
   hak_os_fake_fail_never(fault.call);
   ExpectUsable(&heap, &live);
   hak_faults::FreeAll(&heap, &live);
   hak_testing::ExpectNothingLeft(&heap);
-  outcome->mapped_bytes = hak_os_fake_mapped_bytes();
+  outcome->mapped_bytes = hak_os_fake_mapped_bytes() - hak_registry_leaf_bytes();
+  outcome->descriptor_bytes = hak_metadata_used_bytes();
 }
 
 // Address space that may stay mapped for good after `failures` refusals. An end of an aligned mapping that the kernel will
-// not cut off is lost: 2 MiB is the largest alignment here. Without room for a large chunk of descriptors a small one is
-// taken first.
-uint64_t AllowedLoss(const Fault& fault, uint64_t failures) {
+// not cut off is lost: `alignment_bytes` is the largest alignment of the scenario. Without room for a large chunk of
+// descriptors a small one is taken first.
+uint64_t AllowedLoss(const Fault& fault, uint64_t failures, uint64_t alignment_bytes) {
   switch (fault.call) {
-    case HAK_OS_FAKE_MUNMAP: return failures * 2 * kMiB;
+    case HAK_OS_FAKE_MUNMAP: return failures * alignment_bytes;
     case HAK_OS_FAKE_MMAP:
     case HAK_OS_FAKE_MPROTECT: return 1 * kMiB + 256 * 1024;
     default: return 0;
   }
 }
 
-using Parameter = std::tuple<Scenario, Process>;
+// Over all tests of this run.
+struct Totals {
+  uint64_t injected = 0;  // runs with a call refused, or more
+  uint64_t survived = 0;
+  uint64_t refused_calls = 0;
+};
+
+Totals totals;
+
+class PrintTotals : public testing::Environment {
+ public:
+  void TearDown() override {
+    std::printf("faults injected: %llu, survived: %llu, system calls refused: %llu\n",
+                static_cast<unsigned long long>(totals.injected), static_cast<unsigned long long>(totals.survived),
+                static_cast<unsigned long long>(totals.refused_calls));
+  }
+};
+
+const testing::Environment* const print_totals = testing::AddGlobalTestEnvironment(new PrintTotals);
+
+using Parameter = std::tuple<Scenario, Process, int>;
 
 std::string NameOf(const testing::TestParamInfo<Parameter>& info) {
-  return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == Process::kWarm ? "Warm" : "Fresh");
+  const auto& [scenario, process, call] = info.param;
+  return std::string(scenario.name) + kProcessNames[static_cast<int>(process)] + "_" +
+         hak_os_fake_call_name(static_cast<hak_os_fake_call>(call));
 }
 
 class Faults : public testing::TestWithParam<Parameter> {
@@ -107,22 +157,32 @@ class Faults : public testing::TestWithParam<Parameter> {
   void SetUp() override { outcome_ = SharedOutcome(); }
   void TearDown() override { munmap(outcome_, sizeof(Outcome)); }
 
-  // Refuses call number 1, 2, ... until the scenario makes no such call. HAKMEM is used in the children only: each finds a
-  // process in which nobody has allocated yet.
-  void RefuseEachInTurn(hak_os_fake_call call, Mode mode) {
-    constexpr uint64_t kCallsMax = 40;
-    constexpr uint64_t kEachUntil = 10;  // and of those behind it every third
-    const auto& [scenario, process] = GetParam();
-    Fault fault = {call, mode, 0};
-    const auto run = [&, s = scenario, p = process] { RunScenario(s, p, fault, outcome_); };
-    ASSERT_TRUE(SucceedsInChild(run)) << "without a fault";
-    const uint64_t baseline_bytes = outcome_->mapped_bytes;
-    for (fault.nth = 1; fault.nth <= kCallsMax; fault.nth += fault.nth < kEachUntil ? 1 : 3) {
-      ASSERT_TRUE(SucceedsInChild(run)) << hak_os_fake_call_name(call) << " number " << fault.nth
-                                        << (mode == Mode::kOnce ? "" : " and all after it");
-      if (outcome_->failures == 0) break;
-      ASSERT_LE(outcome_->mapped_bytes, baseline_bytes + AllowedLoss(fault, outcome_->failures))
-          << hak_os_fake_call_name(call) << " number " << fault.nth << (mode == Mode::kOnce ? "" : " and all after it");
+  // HAKMEM is used in the children only: each finds a process in which nobody has allocated yet.
+  bool Survives(const Fault& fault) {
+    const auto& [scenario, process, call] = GetParam();
+    return SucceedsInChild([&, s = scenario, p = process] { RunScenario(s, p, fault, outcome_); });
+  }
+
+  // Refuses call number 1, 2, ... until the scenario makes no such call.
+  void RefuseEachInTurn(Mode mode) {
+    const Scenario& scenario = std::get<0>(GetParam());
+    Fault fault = {static_cast<hak_os_fake_call>(std::get<2>(GetParam())), mode, 0};
+    ASSERT_TRUE(Survives(fault)) << "without a fault";
+    const Outcome clean = *outcome_;
+    for (fault.nth = 1;; fault.nth++) {
+      const bool survives = Survives(fault);
+      if (survives && outcome_->failures == 0) break;
+      totals.injected++;
+      totals.refused_calls += outcome_->failures;
+      ASSERT_TRUE(survives) << Text(fault);
+      ASSERT_LE(outcome_->mapped_bytes,
+                clean.mapped_bytes + AllowedLoss(fault, outcome_->failures, scenario.alignment_bytes))
+          << Text(fault);
+      ASSERT_LE(outcome_->descriptor_bytes, clean.descriptor_bytes + scenario.more_descriptor_bytes) << Text(fault);
+      totals.survived++;
+    }
+    if (scenario.is_repeatable) {
+      EXPECT_EQ(fault.nth - 1, clean.calls) << "not every call was refused, or there is no end to them";
     }
   }
 
@@ -130,24 +190,88 @@ class Faults : public testing::TestWithParam<Parameter> {
   Outcome* outcome_ = nullptr;
 };
 
-TEST_P(Faults, OneCallFails) {
-  for (int call = 0; call < HAK_OS_FAKE_CALL_COUNT; call++) {
-    RefuseEachInTurn(static_cast<hak_os_fake_call>(call), Mode::kOnce);
-    if (HasFatalFailure()) return;
-  }
-}
+TEST_P(Faults, OneCallFails) { RefuseEachInTurn(Mode::kOnce); }
 
-TEST_P(Faults, AllCallsFailFromOneOn) {
-  for (int call = 0; call < HAK_OS_FAKE_CALL_COUNT; call++) {
-    RefuseEachInTurn(static_cast<hak_os_fake_call>(call), Mode::kFromThenOn);
-    if (HasFatalFailure()) return;
-  }
-}
+TEST_P(Faults, AllCallsFailFromOneOn) { RefuseEachInTurn(Mode::kFromThenOn); }
+
+TEST_P(Faults, EveryCallOfSeveralFails) { RefuseEachInTurn(Mode::kEvery); }
 
 INSTANTIATE_TEST_SUITE_P(Scenarios, Faults,
                          testing::Combine(testing::ValuesIn(hak_faults::kScenarios),
-                                          testing::Values(Process::kFresh, Process::kWarm)),
+                                          testing::Values(Process::kFresh, Process::kWarm, Process::kFrugal),
+                                          testing::Range(0, static_cast<int>(HAK_OS_FAKE_CALL_COUNT))),
                          NameOf);
+
+class PageSizes : public testing::TestWithParam<std::tuple<Scenario, size_t>> {};
+
+// Kernels with pages of 16 and 64 KiB: all is well, and stays so when calls are refused.
+TEST_P(PageSizes, MakeNoDifference) {
+  const auto& [scenario, page_bytes] = GetParam();
+  for (int call = -1; call < HAK_OS_FAKE_CALL_COUNT; call++) {
+    ASSERT_TRUE(SucceedsInChild([&, s = scenario, page = page_bytes] {
+      hak_os_fake_set_page_bytes(page);
+      const Fault fault = {static_cast<hak_os_fake_call>(call < 0 ? 0 : call), Mode::kEvery, call < 0 ? 0u : 3u};
+      Outcome outcome;
+      RunScenario(s, Process::kFresh, fault, &outcome);
+      EXPECT_EQ(hak_os_page_bytes(), page);
+    })) << "call "
+        << call;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Scenarios, PageSizes,
+                         testing::Combine(testing::ValuesIn(hak_faults::kScenarios), testing::Values(16384, 65536)),
+                         [](const auto& of) {
+                           return std::string(std::get<0>(of.param).name) + std::to_string(std::get<1>(of.param));
+                         });
+
+// --- addresses ---
+
+// What a kernel may answer that the registry has no entry for. Nothing is there: a block of it would crash the model.
+TEST(Addresses, AboveTheRegistryAreRefused) {
+  for (const int bits : {48, 52, 56, 63}) {
+    ASSERT_TRUE(SucceedsInChild([&] {
+      Checked heap;
+      Blocks live;
+      hak_model::Block kept = heap.Malloc(3 * kMiB);
+      ASSERT_TRUE(kept);
+      // Not on a multiple of 2 MiB, so that SuperSlabs have to be cut out of more.
+      hak_os_fake_answer_with((uintptr_t{1} << bits) + 65536, 2 * kMiB);
+      for (const size_t bytes : {size_t{1}, size_t{100000}, 2 * kMiB, 4 * kMiB}) {
+        EXPECT_FALSE(heap.Malloc(bytes)) << bytes;
+        EXPECT_FALSE(heap.Calloc(1, bytes)) << bytes;
+      }
+      EXPECT_FALSE(heap.AlignedAlloc(4 * kMiB, 3 * kMiB));
+      hak_os_fake_fail_from(HAK_OS_FAKE_MREMAP, 1, ENOMEM);
+      EXPECT_FALSE(heap.Realloc(&kept, 30 * kMiB));
+      hak_os_fake_fail_never(HAK_OS_FAKE_MREMAP);
+      EXPECT_FALSE(heap.Realloc(&kept, 40 * kMiB));
+      hak_os_fake_answer_with(0, 0);
+      ExpectUsable(&heap, &live);
+      hak_faults::FreeAll(&heap, &live);
+      heap.Free(kept);
+      hak_testing::ExpectNothingLeft(&heap);
+    })) << bits;
+  }
+}
+
+// The last bytes that a program can have: 2^47 on x86-64, where the stack lies too. Where the place is taken, or is not
+// the program's, the mappings fall short, and that has to be survived.
+TEST(Addresses, AtTheEndOfTheUsersHalf) {
+  for (const Scenario& scenario : hak_faults::kScenarios) {
+    ASSERT_TRUE(SucceedsInChild([&] {
+      Checked heap;
+      Blocks live;
+      hak_os_fake_set_clock_ms(1000);
+      hak_os_fake_spread((uintptr_t{1} << 47) - 512 * kMiB, 2 * kMiB);
+      scenario.run(&heap, &live);
+      hak_os_fake_spread(0, 0);
+      ExpectUsable(&heap, &live);
+      hak_faults::FreeAll(&heap, &live);
+      hak_testing::ExpectNothingLeft(&heap);
+    })) << scenario.name;
+  }
+}
 
 // As if under RLIMIT_AS: memory runs out, is freed, and is there again.
 TEST(OutOfMemory, AtManyLimits) {

@@ -5,11 +5,13 @@
 
 #include <stddef.h>
 
+#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "hakmem/os/os_fake.h"
 #include "hakmem/testing/model/checked.h"
+#include "hakmem/testing/whole/child.h"
 #include <hakmem/hakmem.h>
 
 namespace hak_faults {
@@ -134,14 +136,111 @@ inline void Trim(hak_model::Checked* heap, Blocks* live) {
   }
 }
 
+/* Whales that grow in place, move, and are cut, with others in their way. */
+inline void WhaleRealloc(hak_model::Checked* heap, Blocks* live) {
+  hak_model::Block blocks[2];
+  for (const size_t bytes : {2 * kMiB, 3 * kMiB, 5 * kMiB, 2 * kMiB + 1, 1500 * kKiB, 4 * kMiB}) {
+    for (hak_model::Block& block : blocks) heap->Realloc(&block, bytes);
+  }
+  for (const hak_model::Block& block : blocks) Keep(block, live);
+}
+
+/* Whales aligned to more than a SuperSlab, as thread stacks and huge pages of the program are. */
+inline void HugeAlignments(hak_model::Checked* heap, Blocks* live) {
+  for (size_t alignment = 4 * kMiB; alignment <= 64 * kMiB; alignment *= 4) {
+    Keep(heap->AlignedAlloc(alignment, 100), live);
+    Keep(heap->AlignedAlloc(alignment, 3 * kMiB), live);
+  }
+}
+
+inline void Batches(hak_model::Checked* heap, Blocks* live) {
+  hak_model::Block blocks[64];
+  for (const size_t bytes : {size_t{16}, size_t{700}, size_t{9000}, 200 * kKiB}) {
+    const size_t wanted = bytes > 100000 ? 20 : 64;
+    const size_t count = heap->MallocBatch(bytes, wanted, blocks);
+    heap->FreeBatch(blocks, count / 2);
+    for (size_t i = count / 2; i < count; i++) Keep(blocks[i], live);
+  }
+}
+
+/* Each mapping lies 4 GiB from the last, so that the registry needs a new leaf for each. The place is one where every
+ * sanitizer lets a program have memory. */
+inline void FarApart(hak_model::Checked* heap, Blocks* live) {
+  hak_os_fake_spread(uintptr_t{0x7ea000000000}, 4096 * kMiB);
+  MallocSizes(heap, live, {100, 300000, 1500000, 2 * kMiB, 3 * kMiB});
+  hak_model::Block block;
+  for (const size_t bytes : {2 * kMiB, 4 * kMiB, 7 * kMiB}) heap->Realloc(&block, bytes);
+  Keep(block, live);
+  hak_os_fake_spread(0, 0);
+}
+
+/* Blocks of a thread that is gone are freed by another, and the other way round. */
+inline void Strangers(hak_model::Checked* heap, Blocks* live) {
+  for (int i = 0; i < 3; i++) {
+    Blocks theirs;
+    std::thread([&] {
+      for (int k = 0; k < 200; k++) Keep(heap->Malloc(static_cast<size_t>(k) * 300), &theirs);
+    }).join();
+    MallocSizes(heap, live, {16, 20000, 130000});
+    FreeEverySecond(heap, &theirs);
+    std::thread([&] { FreeAll(heap, live); }).join();
+    FreeAll(heap, &theirs);
+  }
+}
+
+/* Threads that allocate, free each other's blocks and end at the same time. */
+inline void ThreadsTogether(hak_model::Checked* heap, Blocks* live) {
+  std::mutex mutex;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; t++) {
+    threads.emplace_back([&] {
+      Blocks own;
+      MallocSizes(heap, &own, {16, 1000, 50000, 300000, 2 * kMiB});
+      const std::lock_guard<std::mutex> lock(mutex);
+      FreeEverySecond(heap, live);
+      live->insert(live->end(), own.begin(), own.end());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+/* The child has to do without as its parent has. */
+inline void Fork(hak_model::Checked* heap, Blocks* live) {
+  MallocSizes(heap, live, {16, 5000, 300000, 2 * kMiB});
+  EXPECT_TRUE(hak_testing::SucceedsInChild([&] {
+    FreeEverySecond(heap, live);
+    MallocSizes(heap, live, {100, 60000, kMiB, 3 * kMiB});
+    FreeAll(heap, live);
+  }));
+  MallocSizes(heap, live, {16, 5000, 300000, 2 * kMiB});
+}
+
 struct Scenario {
   const char* name;
   void (*run)(hak_model::Checked* heap, Blocks* live);
+  bool is_repeatable = true;           /* every run makes the same system calls */
+  size_t alignment_bytes = 2 * kMiB;   /* the largest it asks for */
+  size_t more_descriptor_bytes = 4096; /* for whales that are there longer: less than any other descriptor takes */
 };
 
 constexpr Scenario kScenarios[] = {
-    {"Tiny", Tiny},       {"Mid", Mid},         {"Spans", Spans},     {"Whales", Whales}, {"Calloc", Calloc},
-    {"Realloc", Realloc}, {"Aligned", Aligned}, {"Threads", Threads}, {"Decay", Decay},   {"Trim", Trim},
+    {"Tiny", Tiny},
+    {"Mid", Mid},
+    {"Spans", Spans},
+    {"Whales", Whales},
+    {"Calloc", Calloc},
+    {"Realloc", Realloc},
+    {"WhaleRealloc", WhaleRealloc},
+    {"Aligned", Aligned},
+    {"HugeAlignments", HugeAlignments, true, 64 * kMiB},
+    {"Batches", Batches},
+    {"FarApart", FarApart},
+    {"Threads", Threads},
+    {"Strangers", Strangers},
+    {"ThreadsTogether", ThreadsTogether, false, 2 * kMiB, 512 * kKiB},
+    {"Fork", Fork},
+    {"Decay", Decay},
+    {"Trim", Trim},
 };
 
 }  // namespace hak_faults
