@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fuzz/input.h"
@@ -123,6 +124,7 @@ class Session {
       case 23:
       case 24:
       case 25: Free(&slots_[input_.TakeBelow(kSlots)]); break;
+      case 26: Fork(); break;
       default: Malloc(&slots_[input_.TakeBelow(kSlots)], TakeSize()); break;
     }
     Answer(0); /* what exits, ticks of the clock and the like brought to light */
@@ -208,6 +210,12 @@ class Session {
     slot->usable_bytes = hak_malloc_usable_size(address);
   }
 
+  /* What the vanished threads had cached is under way: back to slabs that others may adopt meanwhile. */
+  void Fork() {
+    threads_.Fork(who_);
+    is_under_way_ = true;
+  }
+
   void Malloc(Slot* slot, size_t bytes) {
     Free(slot);
     if (!HasRoomFor(bytes)) return;
@@ -219,9 +227,14 @@ class Session {
   void MallocMany() {
     const size_t bytes = TakeSize();
     const size_t count = bytes > kLongBytes ? 1 : 1 + input_.TakeBelow(kSlots);
+    if (!HasRoomFor(count * bytes)) return;
+    /* All first: what is given back goes out again at once. */
+    std::vector<std::pair<Slot*, void*>> taken;
     for (size_t i = 0; i < count; i++) {
-      if (!slots_[i].block) Malloc(&slots_[i], bytes);
+      if (slots_[i].block) continue;
+      Valid([&] { taken.emplace_back(&slots_[i], hak_malloc(bytes)); });
     }
+    for (const auto& [slot, address] : taken) Keep(slot, address, bytes);
   }
 
   void Aligned() {
