@@ -25,15 +25,18 @@ class Failure:
 
 
 def failures_of(events: str) -> list[Failure]:
-    """The tests that failed, from Bazel's build event file: one JSON object a line."""
-    found = []
+    """The tests that failed, from Bazel's build event file: one JSON object a line.
+
+    A sharded test that is stopped at its first failure has no status of its own: each run of a shard says how it went.
+    """
+    statuses = {}
     for line in events.splitlines():
         event = json.loads(line)
-        label = event.get("id", {}).get("testSummary", {}).get("label")
-        status = event.get("testSummary", {}).get("overallStatus")
+        label = event.get("id", {}).get("testResult", {}).get("label")
+        status = event.get("testResult", {}).get("status")
         if label and status in ("FAILED", "TIMEOUT", "FLAKY"):
-            found.append(Failure(label, "hung" if status == "TIMEOUT" else "failed"))
-    return found
+            statuses.setdefault(label, status)
+    return [Failure(label, "hung" if status == "TIMEOUT" else "failed") for label, status in statuses.items()]
 
 
 class Suite:

@@ -53,9 +53,10 @@ class TreeTest(unittest.TestCase):
 
 class EventsTest(unittest.TestCase):
     def test_failures_are_read(self) -> None:
+        runs = (("a", "PASSED"), ("b", "PASSED"), ("b", "FAILED"), ("b", "FAILED"), ("c", "TIMEOUT"), ("d", "NO_STATUS"))
         events = "\n".join(
-            f'{{"id":{{"testSummary":{{"label":"//{label}"}}}},"testSummary":{{"overallStatus":"{status}"}}}}'
-            for label, status in (("a", "PASSED"), ("b", "FAILED"), ("c", "TIMEOUT"), ("d", "NO_STATUS"))
+            f'{{"id":{{"testResult":{{"label":"//{label}"}}}},"testResult":{{"status":"{status}"}}}}'
+            for label, status in runs
         )
         found = [(failure.test, failure.how) for failure in failures_of(events + '\n{"id":{"progress":{}}}')]
         self.assertEqual(found, [("//b", "failed"), ("//c", "hung")])
