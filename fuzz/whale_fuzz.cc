@@ -326,7 +326,7 @@ class Session {
     now_ms_ += input_.TakeByte();
     Begin();
     const std::vector<Cached> before = cached_;
-    FUZZ_CHECK(hak_whale_cache_purge(now_ms_, decay_ms) == NoteUnmappings(now_ms_, false));
+    FUZZ_CHECK(hak_whale_cache_purge(now_ms_, decay_ms) == NoteUnmappings(now_ms_, decay_ms == 0));
     if (IsRefused()) return;
     FUZZ_CHECK(AreTheOldestGone(before));
     FUZZ_CHECK(cached_.empty() || (decay_ms != 0 && now_ms_ < cached_[0].freed_ms + decay_ms));
