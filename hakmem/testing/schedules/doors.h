@@ -19,6 +19,14 @@ uint64_t door_leaves_returned(void);
 void door_set_flag(uint64_t value);
 uint64_t door_wait_for_flag(void);
 
+/** The program writes to the first eight blocks of a slab, those of `mask`. */
+void door_use_blocks(uint64_t mask);
+/** The program has the units of a span, which the allocator says are zero or may not be; it reads and writes them. */
+void door_use_units(const hak_slab* slab, uint32_t units, bool zeroed);
+
+/* slab.c */
+uint64_t door_free_blocks(const hak_slab* slab);
+
 /* superslab.c; a SuperSlab is named by its id. */
 uint32_t door_new_superslab(uint32_t free_units);
 uint32_t door_map_superslab(void);
@@ -37,7 +45,9 @@ bool door_is_dirty(uint32_t id);
 bool door_dirty_is_found(uint32_t id);
 
 /* shared_pool.c */
+/** Claims, and uses the units. */
 hak_slab* door_claim(uint32_t id, uint32_t units);
+hak_slab* door_acquire_span(uint32_t units);
 hak_slab* door_claim_unused(uint32_t units);
 bool door_claim_exactly(uint32_t id, uint32_t mask);
 void door_purge(uint32_t id);
@@ -48,6 +58,12 @@ int door_drain(hak_heap* heap, uint32_t size_class);
 
 /** As an owner that takes `units` units from `unit` of SuperSlab `id`, which are not free: a span. */
 hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units);
+/** Has no unit free, and the index does not know yet. */
+void door_hold_all_unseen(uint32_t id);
+void door_refresh(uint32_t id);
+/** Takes a SuperSlab that is held whole into use. */
+void door_open(uint32_t id);
+void door_unmap(uint32_t id);
 /** What follows a claim. */
 void door_fill_span(hak_slab* slab, uint32_t units);
 void door_fill_slab(hak_slab* slab, hak_heap* heap, uint32_t size_class);
@@ -58,6 +74,9 @@ bool door_takes_own(hak_heap* heap, hak_slab* slab, uint32_t size_class);
 uint64_t door_empty_count(void);
 
 /* remote_free.c */
+/** A slab that is posted to `mailbox` without bits, by a publisher that comes late. */
+void door_post_late(hak_slab* slab, hak_mailbox* mailbox);
+void door_release_mailbox(hak_slab* slab);
 void door_notify_owner(hak_slab* slab);
 
 /* registry.c */

@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include <chrono>
+#include <fstream>
+#include <sstream>
 #include <string>
 
+#include "hakmem/testing/schedules/orderings.h"
 #include "hakmem/testing/schedules/scenarios.h"
 #include "hakmem/testing/schedules/sites.h"
 
@@ -17,16 +20,19 @@ using schedules::Result;
 
 const char usage[] =
     "usage: explore [--scenario NAME] [--seconds N] [--seed N] [--random] [--replay SCHEDULE] [--weaken KEY=ORDER]\n"
+    "       explore --orderings FILE\n"
     "\n"
-    "  --scenario NAME     one of the scenarios listed without arguments; all by default\n"
+    "  --scenario NAME     one of the scenarios below; all by default\n"
     "  --seconds N         a scenario's share of time; 10 by default\n"
     "  --random            random schedules from the start, not every one in turn\n"
     "  --seed N            of the random schedules\n"
     "  --replay SCHEDULE   one schedule, as a failure prints it, with all its steps\n"
-    "  --weaken KEY=ORDER  with an ordering weakened: a key of orderings.txt; relaxed, acquire, release, acq_rel\n";
+    "  --weaken KEY=ORDER  with an ordering weakened: a key of orderings.txt; relaxed, acquire, release, acq_rel\n"
+    "  --orderings FILE    renews the table of weakened orderings, and keeps the reasons in it; minutes\n"
+    "\n";
 
 struct Options {
-  std::string scenario, replay;
+  std::string scenario, replay, orderings;
   double seconds = 10;
   uint64_t seed = 1;
   bool random = false;
@@ -51,6 +57,8 @@ bool Parse(int argc, char** argv, Options* out) {
       out->seed = strtoull(value, nullptr, 10);
     } else if (word == "--replay") {
       out->replay = value;
+    } else if (word == "--orderings") {
+      out->orderings = value;
     } else if (word == "--weaken") {
       if (!schedules::WeakenByName(value)) return fprintf(stderr, "no such ordering: %s\n", value), false;
     } else {
@@ -100,6 +108,35 @@ bool Explore(const NamedScenario& named, const Options& options) {
   return !total.failed;
 }
 
+// Deep: what is not caught here may be called so.
+int RenewOrderings(const std::string& path) {
+  std::stringstream old_text;
+  old_text << std::ifstream(path).rdbuf();
+  std::string head;
+  for (std::string line; std::getline(old_text, line) && !line.empty() && line[0] == '#';) head += line + "\n";
+  std::map<std::string, schedules::OrderingLine> old;
+  for (const auto& line : schedules::ParseTable(old_text.str())) old[line.key + line.to] = line;
+  const schedules::SeenBy seen_by = schedules::FindSeen(2000);
+  std::string out;
+  std::vector<schedules::OrderingLine> table = schedules::WholeTable();
+  size_t at = 0;
+  for (schedules::Ordering& ordering : schedules::AllOrderings()) {
+    if (ordering.is_figure) continue;
+    for (const int order : schedules::WeakerOrders(ordering.op, ordering.given_order)) {
+      schedules::OrderingLine& line = table[at++];
+      const schedules::OrderingLine before = old[line.key + line.to];
+      line.scenario = schedules::Catch(&ordering, order, seen_by, 6000, before.scenario, 60000);
+      line.reason = before.reason;
+      if (line.reason.empty()) line.reason = seen_by.count(line.key) == 0 ? "UNSEEN" : "WHY?";
+      out += schedules::Format(line) + "\n";
+      printf("%s\n", schedules::Format(line).c_str());
+      fflush(stdout);
+    }
+  }
+  std::ofstream(path) << head << out;
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -110,6 +147,7 @@ int main(int argc, char** argv) {
       fprintf(stderr, "  %-18s %s\n", named.name, named.what);
     return 2;
   }
+  if (!options.orderings.empty()) return RenewOrderings(options.orderings);
   bool ok = true, found = false;
   for (const NamedScenario& named : schedules::AllScenarios()) {
     if (!options.scenario.empty() && options.scenario != named.name) continue;

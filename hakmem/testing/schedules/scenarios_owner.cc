@@ -117,16 +117,43 @@ Scenario ForwardToTheNewOwner() {
   Scenario scenario;
   scenario.threads = {
       {"publisher", [=] { Publish(slab, 1); }},
-      {"change",
+      {"former",
        [=] {
-         /* As an adoption, short of the lock: the slab leaves the lists of a heap that nobody else works on. */
+         /* As under the parked-heap lock, which orders an adoption with those who drain the parked heap. */
          door_set_mailbox(slab, adopter, world.size_class);
+         Drain(world, heap);
        }},
-      {"former", [=] { Drain(world, heap); }},
       {"freer", [=] { Publish(slab, 2); }},
   };
   scenario.begin = [=] { door_unlist(slab, heap, world.size_class); };
   scenario.end = [=] { CheckAllIsMerged(world, 4); };
+  return scenario;
+}
+
+// On the stack of a former owner, for nothing, when it gets a new one: who drains that stack clears pending, as N3.
+Scenario OwnerComesUnderADrain() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_heap* next = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 4);
+  door_unlist(slab, heap, world.size_class);
+  door_release_mailbox(slab);
+  door_post_late(slab, hak_heap_mailbox(heap, world.size_class));
+  Scenario scenario;
+  scenario.threads = {
+      {"former", [=] { Drain(world, heap); }},
+      {"next owner",
+       [=] {
+         door_set_mailbox(slab, next, world.size_class);
+         door_set_flag(kBlock);
+       }},
+      {"freer",
+       [=] {
+         door_wait_for_flag();
+         Publish(slab, 4);
+       }},
+  };
+  scenario.end = [=] { CheckStacks(world); };
   return scenario;
 }
 
@@ -181,6 +208,7 @@ std::vector<NamedScenario> OwnerScenarios() {
   return {
       {"release", "released and acquired under a late publisher", ReleaseUnderAPublisher, true, 0},
       {"no_owner", "a mark without an owner, and an owner who comes", OwnerComesBetweenLooks, true, 0},
+      {"no_owner_posted", "on a former owner's stack, and an owner who comes", OwnerComesUnderADrain, true, 0},
       {"adopt", "a publisher, an adopter, and a thread that takes the parked heap whole", AdoptUnderAPublisher, true,
        0},
       {"forward", "posted to a former owner", ForwardToTheNewOwner, true, 0},

@@ -15,9 +15,32 @@ Scenario PublishAndCollect() {
   scenario.threads = {
       {"publisher", [=] { Publish(slab, 1); }},
       {"publisher 2", [=] { Publish(slab, 2); }},
-      {"owner", [=] { Drain(world, heap); }},
+      {"owner",
+       [=] {
+         Drain(world, heap);
+         TakeAndUse(slab);
+       }},
   };
   scenario.end = [=] { CheckAllIsMerged(world, 0xfc); };
+  return scenario;
+}
+
+// A word each: the one may be seen when the other is not.
+Scenario PublishTwoWords() {
+  World world = NewWorld(kTwoWordBytes);
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 3);
+  Scenario scenario;
+  scenario.threads = {
+      {"publisher", [=] { Publish(slab, 1, 0); }},
+      {"publisher 2", [=] { Publish(slab, 1, 1); }},
+      {"owner",
+       [=] {
+         Drain(world, heap);
+         Drain(world, heap);
+       }},
+  };
+  scenario.end = [=] { CheckAllIsMerged(world, 2); };
   return scenario;
 }
 
@@ -54,10 +77,10 @@ Scenario PushAndDrain() {
   scenario.threads = {
       {"publisher",
        [=] {
-         Publish(a, 1);
-         Publish(b, 1);
+         hak_remote_free_publish(a, 0, 1);
+         hak_remote_free_publish(b, 0, 1);
        }},
-      {"publisher 2", [=] { Publish(c, 1); }},
+      {"publisher 2", [=] { hak_remote_free_publish(c, 0, 1); }},
       {"owner", [=] { Drain(world, heap); }},
   };
   scenario.end = [=] { CheckAllIsMerged(world, 2); };
@@ -91,6 +114,7 @@ Scenario FlushOutboxes() {
 std::vector<NamedScenario> RemoteFreeScenarios() {
   return {
       {"publish", "two publishers and a collector on one slab", PublishAndCollect, true, 0},
+      {"publish_words", "two publishers to a word each, and a collector twice", PublishTwoWords, true, 0},
       {"publish_again", "one publisher twice, the collector twice", PublishAgain, true, 0},
       {"mailbox", "pushes of three slabs and a drain", PushAndDrain, true, 0},
       {"outbox", "two out-boxes flushed, and a collector", FlushOutboxes, true, 0},

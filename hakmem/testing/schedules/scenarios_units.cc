@@ -33,11 +33,6 @@ void CheckUnits(uint32_t others) {
   Expect(door_index_agrees(0), "the tier index is wrong in the end");
 }
 
-hak_slab* Span(uint32_t units) {
-  bool zeroed;
-  return hak_shared_pool_acquire_span(units, &zeroed);
-}
-
 // Two free units, two takers, and one that gives a third back.
 Scenario ClaimAndRelease() {
   NewWorld();
@@ -141,7 +136,7 @@ Scenario LastUnit() {
   scenario.begin = ForgetHeld;
   scenario.threads = {
       {"giver", [=] { hak_shared_pool_release_span(span); }},
-      {"taker", [] { Hold(1, Span(31), 31); }},
+      {"taker", [] { Hold(1, door_acquire_span(31), 31); }},
   };
   scenario.end = [] {
     /* In the cache the mask is 0, and so is the index. */
@@ -155,13 +150,64 @@ Scenario LastUnit() {
   return scenario;
 }
 
+// As the last unit comes back, another is taken and returned, so that two may find the SuperSlab empty.
+Scenario LastUnitAgain() {
+  NewWorld();
+  door_new_superslab(0x7fffffffu);
+  hak_slab* span = door_make_span(0, 31, 1);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"giver",
+       [=] {
+         hak_shared_pool_release_span(span);
+         door_acquire_span(31);
+       }},
+      {"visitor",
+       [] {
+         hak_slab* slab = door_claim(0, 1);
+         if (slab == nullptr) return;
+         door_fill_span(slab, 1);
+         hak_shared_pool_release_span(slab);
+       }},
+  };
+  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
+// A descriptor that had other memory before, found by a thread whose search is older than that.
+Scenario Reopen() {
+  NewWorld();
+  door_map_superslab();
+  door_unmap(0);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"mapper", [] { Hold(0, door_acquire_span(1), 1); }},
+      {"late", [] { Hold(1, door_claim(0, 1), 1); }},
+  };
+  scenario.end = [] { CheckUnits(0); };
+  return scenario;
+}
+
+// A SuperSlab is opened while a thread that took the last unit of its former use still refreshes.
+Scenario LateRefresh() {
+  NewWorld();
+  door_new_superslab(1);
+  door_hold_all_unseen(0);
+  Scenario scenario;
+  scenario.threads = {{"opener", [] { door_open(0); }}, {"late", [] { door_refresh(0); }}};
+  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
 // Two threads find no unit, and each maps a SuperSlab; a third gives its units back.
 Scenario OpenNew() {
   NewWorld();
   Scenario scenario;
   scenario.begin = ForgetHeld;
   const auto take = [](int thread) {
-    hak_slab* slab = Span(20);
+    hak_slab* slab = door_acquire_span(20);
     Expect(slab != nullptr, "memory");
     Expect(door_registry_owner(slab->base) == slab, "its own");
     held.units[thread] = 1;
@@ -219,7 +265,7 @@ Scenario IndexDown() {
       {"removes", [] { door_change_mask(0, 0, 0xff); }},
       {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
   };
-  scenario.end = Index().end;
+  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
   return scenario;
 }
 
@@ -286,6 +332,9 @@ std::vector<NamedScenario> UnitScenarios() {
       {"slab_hand_over", "a slab from release to acquire, by the index", SlabHandOver, true, 0},
       {"grow", "a span grows, its neighbour goes, another takes", GrowSpan, true, 0},
       {"last_unit", "the last unit returns as others are taken", LastUnit, true, 0},
+      {"last_unit_again", "the same, with another unit taken and returned", LastUnitAgain, true, 0},
+      {"reopen", "a descriptor in its second use under a late search", Reopen, true, 0},
+      {"late_refresh", "opened under a late refresh", LateRefresh, true, 0},
       {"open", "two threads open new SuperSlabs", OpenNew, true, 0},
       {"purge", "a purge, a claim and a release", Purge, true, 0},
       {"index", "two refreshes", Index, true, 0},

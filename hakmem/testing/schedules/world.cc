@@ -28,17 +28,17 @@ int TimesPosted(const World& world, const hak_slab* slab) {
 
 }  // namespace
 
-World NewWorld() {
+World NewWorld(uint32_t block_bytes) {
   door_reset_fakes();
   World world;
-  world.size_class = hak_size_class_of(kBlockBytes);
+  world.size_class = hak_size_class_of(block_bytes);
   return world;
 }
 
 hak_heap* AddHeap(World* world) {
   hak_heap* heap = hak_heap_acquire(1 << 20);
   hak_bin* bin = hak_heap_bin(heap, world->size_class);
-  bin->stride = kBlockBytes;
+  bin->stride = hak_size_class_table[world->size_class].block_bytes;
   bin->size_class = static_cast<uint8_t>(world->size_class);
   const std::string name = "heap " + std::to_string(world->heaps.size());
   hak_mailbox* mailbox = hak_heap_mailbox(heap, world->size_class);
@@ -52,8 +52,8 @@ hak_heap* AddHeap(World* world) {
 hak_slab* AddSlab(World* world, hak_heap* heap, uint64_t out) {
   hak_slab* slab = hak_shared_pool_acquire(heap, world->size_class);
   if (world->slabs.empty()) door_name_superslab(0, Name);
-  (void)hak_slab_take_run(slab);
-  (void)hak_slab_give_word(slab, 0, ~out);
+  for (uint32_t word = 0; word < slab->words; word++) (void)hak_slab_take_run(slab);
+  for (uint32_t word = 0; word < slab->words; word++) (void)hak_slab_give_word(slab, word, ~out);
   if (out != ~0ull) hak_slab_list_push(&hak_heap_bin(heap, world->size_class)->partial, slab);
   world->slabs.push_back(slab);
   return slab;
@@ -61,9 +61,14 @@ hak_slab* AddSlab(World* world, hak_heap* heap, uint64_t out) {
 
 int Drain(const World& world, hak_heap* heap) { return door_drain(heap, world.size_class); }
 
-void Publish(hak_slab* slab, uint64_t mask) {
-  Expect(hak_remote_free_publish(slab, 0, mask) != HAK_REMOTE_FREE_DOUBLE, "a block is free twice");
+void Publish(hak_slab* slab, uint64_t mask, uint32_t word) {
+  if (word == 0) Use(mask);
+  Expect(hak_remote_free_publish(slab, word, mask) != HAK_REMOTE_FREE_DOUBLE, "a block is free twice");
 }
+
+void Use(uint64_t mask) { door_use_blocks(mask & 0xff); }
+
+void TakeAndUse(hak_slab* slab) { door_use_blocks(door_free_blocks(slab) & 0xff); }
 
 void DrainAll(const World& world) {
   for (int round = 0; round < 4; round++) {
@@ -76,10 +81,12 @@ void DrainAll(const World& world) {
 void CheckStacks(const World& world) {
   for (const hak_slab* slab : world.slabs) {
     const int times = TimesPosted(world, slab);
+    const bool is_pending = hak_u32_load_relaxed(&slab->pending) != 0;
     Expect(times <= 1, "a slab is on two stacks");
-    Expect((hak_u32_load_relaxed(&slab->pending) != 0) == (times == 1),
-           "pending is set of a slab that is on no stack, or the other way round");
-    Expect(hak_u64_load_relaxed(&slab->remote_bits[0]) == 0 || times == 1, "nobody comes for a remote free");
+    Expect(is_pending == (times == 1), "a slab is pending and on no stack, or the other way round");
+    for (uint32_t word = 0; word < slab->words; word++) {
+      Expect(hak_u64_load_relaxed(&slab->remote_bits[word]) == 0 || times == 1, "nobody comes for a remote free");
+    }
   }
 }
 
@@ -88,10 +95,12 @@ void CheckAllIsMerged(const World& world, uint64_t out) {
   DrainAll(world);
   for (const hak_slab* slab : world.slabs) {
     Expect(hak_u32_load_relaxed(&slab->pending) == 0, "a slab stays pending");
-    Expect(hak_u64_load_relaxed(&slab->remote_bits[0]) == 0, "a remote free stays unseen");
-    if (hak_ptr_load_relaxed(&slab->mailbox) == nullptr) continue;
-    Expect(hak_slab_is_valid(slab), "a slab's books do not add up");
-    Expect(slab->free_bits[0] == ~out, "a block is lost, or free that is not");
+    const bool is_owned = hak_ptr_load_relaxed(&slab->mailbox) != nullptr;
+    Expect(!is_owned || hak_slab_is_valid(slab), "a slab's books do not add up");
+    for (uint32_t word = 0; word < slab->words; word++) {
+      Expect(hak_u64_load_relaxed(&slab->remote_bits[word]) == 0, "a remote free stays unseen");
+      Expect(!is_owned || slab->free_bits[word] == ~out, "a block is lost, or free that is not");
+    }
   }
 }
 

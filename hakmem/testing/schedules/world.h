@@ -11,8 +11,9 @@
 
 namespace schedules {
 
-// 64 blocks, one bitmap word.
+// 64 blocks, one bitmap word; and 128, two words.
 constexpr uint32_t kBlockBytes = 1024;
+constexpr uint32_t kTwoWordBytes = 512;
 
 struct World {
   uint32_t size_class;
@@ -22,9 +23,9 @@ struct World {
 
 // A heap, active, with its bin of the class in use.
 hak_heap* AddHeap(World* world);
-// A slab of `heap`, of whose blocks the program has those of `out`.
+// A slab of `heap`, of whose blocks the program has those of `out`, in each word.
 hak_slab* AddSlab(World* world, hak_heap* heap, uint64_t out);
-World NewWorld();
+World NewWorld(uint32_t block_bytes = kBlockBytes);
 
 // Owners, outside of the exploration: what they find in their mailboxes, they merge, until nothing is left there. Slabs
 // that become empty are released.
@@ -32,14 +33,18 @@ void DrainAll(const World& world);
 // A slab is on one stack exactly if it is marked pending; one with remote bits is on one.
 void CheckStacks(const World& world);
 // CheckStacks, DrainAll, and then: no remote bit is left, and of each slab that has an owner exactly the blocks of `out`
-// are missing.
+// are missing, in each word.
 void CheckAllIsMerged(const World& world, uint64_t out = 0);
 
 // --- what threads of scenarios do ---
 
 // Owner: merges what is posted, and releases what becomes empty. Returns the number of slabs released.
 int Drain(const World& world, hak_heap* heap);
-void Publish(hak_slab* slab, uint64_t mask);
+void Publish(hak_slab* slab, uint64_t mask, uint32_t word = 0);
+// Writes to the blocks of `mask` in word 0, as the program does before it frees one and when it has got one.
+void Use(uint64_t mask);
+// Owner: takes the free blocks of the slab, of the first eight, and uses them.
+void TakeAndUse(hak_slab* slab);
 
 }  // namespace schedules
 

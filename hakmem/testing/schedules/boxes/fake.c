@@ -41,8 +41,18 @@ void* hak_os_map_aligned(size_t size_bytes, size_t alignment) {
   return (char*)(uintptr_t)(DOOR_MEMORY_BASE + n * size_bytes);
 }
 
+/* One word stands for what a program keeps in a block, or in a unit of the first two SuperSlabs. */
+static uint64_t blocks[8];
+static uint64_t units[2 * HAK_SUPERSLAB_UNITS];
+
+static uint64_t* content_of(const void* base) {
+  const uint64_t unit = ((uint64_t)(uintptr_t)base - DOOR_MEMORY_BASE) / HAK_UNIT_BYTES;
+  if (unit >= sizeof units / sizeof units[0]) hak_die("no such unit", base);
+  return &units[unit];
+}
+
 bool hak_os_purge(void* base, size_t size_bytes) {
-  (void)base, (void)size_bytes;
+  for (size_t done = 0; done < size_bytes; done += HAK_UNIT_BYTES) *content_of((char*)base + done) = 0;
   return true;
 }
 
@@ -67,7 +77,8 @@ void hak_set_error_action(hak_error_action action) { (void)action; }
 
 /* --- doors --- */
 
-void door_reset_fakes(void) {
+/* Not reported: after a scenario the descriptors' memory is taken back as a whole. */
+__attribute__((no_sanitize("thread"))) void door_reset_fakes(void) {
   if (leaves == NULL) {
     leaves = (char*)mmap(NULL, (size_t)LEAVES_MAX << 20, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -78,6 +89,20 @@ void door_reset_fakes(void) {
 uint64_t door_leaves_mapped(void) { return hak_u64_load_relaxed(&leaves_used); }
 
 uint64_t door_leaves_returned(void) { return hak_u64_load_relaxed(&leaves_returned); }
+
+void door_use_blocks(uint64_t mask) {
+  for (uint32_t i = 0; i < 8; i++) {
+    if ((mask >> i & 1) != 0) blocks[i]++;
+  }
+}
+
+void door_use_units(const hak_slab* slab, uint32_t count, bool zeroed) {
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t* content = content_of(slab->base + (size_t)i * HAK_UNIT_BYTES);
+    if (zeroed && *content != 0) hak_scheduled_fail("a unit that is said to be zero is not");
+    *content = 1;
+  }
+}
 
 static hak_atomic_u64 flag;
 

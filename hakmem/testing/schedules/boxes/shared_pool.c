@@ -5,7 +5,17 @@
 hak_slab* door_claim(uint32_t id, uint32_t units) {
   hak_superslab* superslab = hak_superslab_by_id(id);
   const int first = claim_units(superslab, units);
-  return first < 0 ? NULL : &superslab->slabs[first];
+  if (first < 0) return NULL;
+  hak_slab* slab = &superslab->slabs[first];
+  door_use_units(slab, units, is_zeroed(slab, units));
+  return slab;
+}
+
+hak_slab* door_acquire_span(uint32_t units) {
+  bool zeroed;
+  hak_slab* slab = hak_shared_pool_acquire_span(units, &zeroed);
+  if (slab != NULL) door_use_units(slab, units, zeroed);
+  return slab;
 }
 
 hak_slab* door_claim_unused(uint32_t units) { return claim_unused(units); }
@@ -52,8 +62,17 @@ void door_fill_span(hak_slab* slab, uint32_t units) {
 hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units) {
   hak_slab* slab = door_slab(id, unit);
   door_fill_span(slab, units);
+  door_use_units(slab, units, is_zeroed(slab, units));
   return slab;
 }
+
+void door_hold_all_unseen(uint32_t id) { hak_u32_store_seq(&hak_superslab_by_id(id)->free_units, 0); }
+
+void door_refresh(uint32_t id) { hak_tiers_refresh(hak_superslab_by_id(id)); }
+
+void door_open(uint32_t id) { open_superslab(hak_superslab_by_id(id), 1); }
+
+void door_unmap(uint32_t id) { hak_superslab_unmap(hak_superslab_by_id(id)); }
 
 void door_fill_slab(hak_slab* slab, hak_heap* heap, uint32_t size_class) {
   hak_slab_init(slab, size_class, is_zeroed(slab, 1));
