@@ -12,9 +12,9 @@ struct NamedScenario {
   const char* name;
   const char* what;
   Scenario (*set_up)();
-  // Every schedule in the test; else a sample of this many random ones, and all with `explore`.
+  // There are so few schedules that the test runs them all. Of the others it runs a sample, and `explore` as many as
+  // there is time for.
   bool exhaustive;
-  uint64_t random_runs;
 };
 
 const std::vector<NamedScenario>& AllScenarios();

@@ -206,14 +206,13 @@ Scenario UnparkAndAdopt() {
 
 std::vector<NamedScenario> OwnerScenarios() {
   return {
-      {"release", "released and acquired under a late publisher", ReleaseUnderAPublisher, true, 0},
-      {"no_owner", "a mark without an owner, and an owner who comes", OwnerComesBetweenLooks, true, 0},
-      {"no_owner_posted", "on a former owner's stack, and an owner who comes", OwnerComesUnderADrain, true, 0},
-      {"adopt", "a publisher, an adopter, and a thread that takes the parked heap whole", AdoptUnderAPublisher, true,
-       0},
-      {"forward", "posted to a former owner", ForwardToTheNewOwner, true, 0},
-      {"park", "an owner ends, a remote free, an adopter", ParkAndAdopt, true, 0},
-      {"unpark", "a parked heap taken whole, singly, and drained", UnparkAndAdopt, true, 0},
+      {"release", "released and acquired under a late publisher", ReleaseUnderAPublisher, true},
+      {"no_owner", "a mark without an owner, and an owner who comes", OwnerComesBetweenLooks, true},
+      {"no_owner_posted", "on a former owner's stack, and an owner who comes", OwnerComesUnderADrain, true},
+      {"adopt", "a publisher, an adopter, and a thread that takes the parked heap whole", AdoptUnderAPublisher, true},
+      {"forward", "posted to a former owner", ForwardToTheNewOwner, true},
+      {"park", "an owner ends, a remote free, an adopter", ParkAndAdopt, true},
+      {"unpark", "a parked heap taken whole, singly, and drained", UnparkAndAdopt, true},
   };
 }
 

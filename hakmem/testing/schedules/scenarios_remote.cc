@@ -113,11 +113,11 @@ Scenario FlushOutboxes() {
 
 std::vector<NamedScenario> RemoteFreeScenarios() {
   return {
-      {"publish", "two publishers and a collector on one slab", PublishAndCollect, true, 0},
-      {"publish_words", "two publishers to a word each, and a collector twice", PublishTwoWords, true, 0},
-      {"publish_again", "one publisher twice, the collector twice", PublishAgain, true, 0},
-      {"mailbox", "pushes of three slabs and a drain", PushAndDrain, true, 0},
-      {"outbox", "two out-boxes flushed, and a collector", FlushOutboxes, true, 0},
+      {"publish", "two publishers and a collector on one slab", PublishAndCollect, true},
+      {"publish_words", "two publishers to a word each, and a collector twice", PublishTwoWords, true},
+      {"publish_again", "one publisher twice, the collector twice", PublishAgain, true},
+      {"mailbox", "pushes of three slabs and a drain", PushAndDrain, true},
+      {"outbox", "two out-boxes flushed, and a collector", FlushOutboxes, true},
   };
 }
 

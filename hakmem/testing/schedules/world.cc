@@ -1,6 +1,6 @@
 #include "hakmem/testing/schedules/world.h"
 
-#include <algorithm>
+#include <stdio.h>
 
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -24,6 +24,19 @@ int TimesPosted(const World& world, const hak_slab* slab) {
     }
   }
   return times;
+}
+
+// How far the merging has come.
+std::string Outcome(const World& world) {
+  std::string outcome;
+  for (const hak_slab* slab : world.slabs) {
+    char text[80];
+    snprintf(text, sizeof text, "%u:%llx,%llx ", hak_u32_load_relaxed(&slab->pending),
+             static_cast<unsigned long long>(hak_u64_load_relaxed(&slab->remote_bits[0])),
+             static_cast<unsigned long long>(slab->free_bits[0]));
+    outcome += text;
+  }
+  return outcome;
 }
 
 }  // namespace
@@ -92,6 +105,7 @@ void CheckStacks(const World& world) {
 
 void CheckAllIsMerged(const World& world, uint64_t out) {
   CheckStacks(world);
+  NoteOutcome(Outcome(world));
   DrainAll(world);
   for (const hak_slab* slab : world.slabs) {
     Expect(hak_u32_load_relaxed(&slab->pending) == 0, "a slab stays pending");
