@@ -146,9 +146,10 @@ hak_slab* hak_remote_free_drain(hak_heap* heap, hak_bin* bin, uint32_t size_clas
     hak_slab* slab = posted;
     posted = slab->pending_next; /* before pending is cleared: afterwards it is another's */
     hak_u32_exchange_seq(&slab->pending, 0);
-    if (hak_ptr_load_seq(&slab->mailbox) != mailbox) {
+    const hak_mailbox* present = (const hak_mailbox*)hak_ptr_load_seq(&slab->mailbox);
+    if (present != mailbox) {
       /* Changed owner, or nobody's, since it was posted here. */
-      if (hak_ptr_load_seq(&slab->mailbox) != NULL) notify_owner(slab);
+      if (present != NULL) notify_owner(slab);
       continue;
     }
     collect_bits(heap, slab);

@@ -79,8 +79,9 @@ static bool is_listed_as(const hak_superslab* superslab, hak_tier tier) {
 void hak_tiers_refresh(hak_superslab* superslab) {
   for (;;) {
     const hak_tier tier = tier_of(hak_u32_load_seq(&superslab->free_units));
-    /* Whoever changes the index last looks last, so the index ends up right however threads interleave. */
-    if (is_listed_as(superslab, tier) && tier_of(hak_u32_load_seq(&superslab->free_units)) == tier) return;
+    /* Whoever changes the index last looks at the mask once more, here, so the index ends up right however threads
+     * interleave: who changes the mask after that look refreshes too, and finds the index at rest. */
+    if (is_listed_as(superslab, tier)) return;
     for (uint32_t t = 0; t < HAK_TIER_COUNT; t++) {
       if (t == (uint32_t)tier) {
         set_add(&tiers[t], superslab->id);
