@@ -29,6 +29,8 @@ uint64_t door_free_blocks(const hak_slab* slab);
 
 /* superslab.c; a SuperSlab is named by its id. */
 uint32_t door_new_superslab(uint32_t free_units);
+/** The next id is this much higher: what lies between has no descriptor. */
+void door_skip_ids(uint32_t count);
 uint32_t door_map_superslab(void);
 uint32_t door_count_superslabs(void);
 hak_slab* door_slab(uint32_t id, uint32_t unit);
@@ -61,8 +63,8 @@ hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units);
 /** Has no unit free, and the index does not know yet. */
 void door_hold_all_unseen(uint32_t id);
 void door_refresh(uint32_t id);
-/** Takes a SuperSlab that is held whole into use. */
-void door_open(uint32_t id);
+/** Takes a SuperSlab that is held whole into use, by its first units. */
+void door_open(uint32_t id, uint32_t units);
 void door_unmap(uint32_t id);
 /** What follows a claim. */
 void door_fill_span(hak_slab* slab, uint32_t units);
@@ -84,6 +86,8 @@ uint64_t door_registry_word(const void* ptr);
 void* door_registry_owner(const void* ptr);
 
 /* heap.c, lock.c, config.c */
+/** As an owner that takes its first block of a class. */
+void door_use_bin(hak_heap* heap, uint32_t size_class);
 uint32_t door_count_heaps(void);
 void door_lock_add(void);
 void door_lock_try_add(void);

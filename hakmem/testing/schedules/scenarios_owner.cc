@@ -177,6 +177,32 @@ Scenario ParkAndAdopt() {
   return scenario;
 }
 
+// The adopter's heap is new: who reads of it in the slab finds it complete.
+Scenario AdoptByANewHeap() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 3);
+  Scenario scenario;
+  scenario.threads = {
+      {"publisher", [=] { Publish(slab, 1); }},
+      {"owner", [=] { hak_heap_park(heap); }},
+      {"newcomer",
+       [=] {
+         hak_heap* mine = hak_heap_acquire(1 << 20);
+         if (mine == heap) return;
+         door_use_bin(mine, world.size_class);
+         door_adopt(mine, world.size_class);
+       }},
+  };
+  scenario.end = [=] {
+    World all = world;
+    all.heaps.clear();
+    for (hak_heap* any = hak_heap_first(); any != nullptr; any = any->next_heap) all.heaps.push_back(any);
+    CheckAllIsMerged(all, 2);
+  };
+  return scenario;
+}
+
 // One thread takes the parked heap whole, as another adopts from it and a third drains it.
 Scenario UnparkAndAdopt() {
   World world = NewWorld();
@@ -212,6 +238,7 @@ std::vector<NamedScenario> OwnerScenarios() {
       {"adopt", "a publisher, an adopter, and a thread that takes the parked heap whole", AdoptUnderAPublisher, true},
       {"forward", "posted to a former owner", ForwardToTheNewOwner, true},
       {"park", "an owner ends, a remote free, an adopter", ParkAndAdopt, true},
+      {"adopt_new", "adopted into a heap that is new", AdoptByANewHeap, true},
       {"unpark", "a parked heap taken whole, singly, and drained", UnparkAndAdopt, true},
   };
 }

@@ -196,8 +196,42 @@ Scenario LateRefresh() {
   door_new_superslab(1);
   door_hold_all_unseen(0);
   Scenario scenario;
-  scenario.threads = {{"opener", [] { door_open(0); }}, {"late", [] { door_refresh(0); }}};
+  scenario.threads = {{"opener", [] { door_open(0, 1); }}, {"late", [] { door_refresh(0); }}};
   scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
+  return scenario;
+}
+
+// The same, where the index still says what will be right again, so that the opener changes nothing in it.
+Scenario LateRefreshListed() {
+  Scenario scenario = LateRefresh();
+  scenario.threads[0].body = [] { door_open(0, 20); };
+  return scenario;
+}
+
+// SuperSlabs with high ids, which a search reaches by way of the summary: what a thread was told of, it finds.
+Scenario IndexFar() {
+  NewWorld();
+  door_skip_ids(100);
+  const uint32_t near = door_new_superslab(1);
+  door_skip_ids(4200);
+  const uint32_t far = door_new_superslab(0);
+  Scenario scenario;
+  scenario.threads = {
+      {"taker", [] { Expect(door_claim_unused(1) != nullptr, "there is a unit at any time"); }},
+      {"giver",
+       [=] {
+         door_change_mask(far, 0xff, 0);
+         door_set_flag(1);
+       }},
+      {"told",
+       [] {
+         door_wait_for_flag();
+         Expect(door_claim_unused(1) != nullptr, "a unit that it was told of");
+       }},
+  };
+  scenario.end = [=] {
+    Expect(door_index_agrees(near) && door_index_agrees(far), "the tier index is wrong in the end");
+  };
   return scenario;
 }
 
@@ -335,6 +369,8 @@ std::vector<NamedScenario> UnitScenarios() {
       {"last_unit_again", "the same, with another unit taken and returned", LastUnitAgain, false},
       {"reopen", "a descriptor in its second use under a late search", Reopen, true},
       {"late_refresh", "opened under a late refresh", LateRefresh, true},
+      {"late_refresh_listed", "the same, and the index needs no change", LateRefreshListed, true},
+      {"index_far", "ids that are found by the summary", IndexFar, true},
       {"open", "two threads open new SuperSlabs", OpenNew, false},
       {"purge", "a purge, a claim and a release", Purge, false},
       {"index", "two refreshes", Index, true},

@@ -51,8 +51,7 @@ World NewWorld(uint32_t block_bytes) {
 hak_heap* AddHeap(World* world) {
   hak_heap* heap = hak_heap_acquire(1 << 20);
   hak_bin* bin = hak_heap_bin(heap, world->size_class);
-  bin->stride = hak_size_class_table[world->size_class].block_bytes;
-  bin->size_class = static_cast<uint8_t>(world->size_class);
+  door_use_bin(heap, world->size_class);
   const std::string name = "heap " + std::to_string(world->heaps.size());
   hak_mailbox* mailbox = hak_heap_mailbox(heap, world->size_class);
   NameObject(&mailbox->head, sizeof mailbox->head, "mailbox of " + name);

@@ -70,7 +70,7 @@ void door_hold_all_unseen(uint32_t id) { hak_u32_store_seq(&hak_superslab_by_id(
 
 void door_refresh(uint32_t id) { hak_tiers_refresh(hak_superslab_by_id(id)); }
 
-void door_open(uint32_t id) { open_superslab(hak_superslab_by_id(id), 1); }
+void door_open(uint32_t id, uint32_t units) { open_superslab(hak_superslab_by_id(id), units); }
 
 void door_unmap(uint32_t id) { hak_superslab_unmap(hak_superslab_by_id(id)); }
 

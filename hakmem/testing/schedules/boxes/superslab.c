@@ -10,6 +10,10 @@ uint32_t door_new_superslab(uint32_t free_units) {
   return superslab->id;
 }
 
+void door_skip_ids(uint32_t count) {
+  hak_u32_store_seq(&superslabs.id_end, hak_u32_load_seq(&superslabs.id_end) + count);
+}
+
 uint32_t door_map_superslab(void) {
   hak_superslab* superslab = hak_superslab_map();
   return superslab == NULL ? HAK_SUPERSLAB_IDS_MAX : superslab->id;
