@@ -65,6 +65,12 @@ ONLY_FUZZ = select({
     "//conditions:default": ["@platforms//:incompatible"],
 })
 
+# Where a test needs what only glibc has.
+ONLY_GLIBC = select({
+    "//platforms:on_musl": ["@platforms//:incompatible"],
+    "//conditions:default": [],
+})
+
 ONLY_X86_64 = ["@platforms//cpu:x86_64"]
 
 _WARNINGS = [
@@ -142,6 +148,10 @@ def _is_cxx(srcs):
     if cxx and c:
         fail("C and C++ sources in one target, split it: %s and %s" % (c[0], cxx[0]))
     return bool(cxx)
+
+def _compatible(srcs, given):
+    """C++ is not built for musl: Debian has no C++ library for it."""
+    return given + (ONLY_GLIBC if _is_cxx(srcs) else [])
 
 def _copts(srcs, copts):
     return (CXX_COPTS if _is_cxx(srcs) else C_COPTS) + _SETTINGS + copts
@@ -230,7 +240,7 @@ def hak_box_test(name, srcs, deps, **kwargs):
         **kwargs
     )
 
-def hak_cc_library(name, srcs = [], hdrs = [], copts = [], features = [], **kwargs):
+def hak_cc_library(name, srcs = [], hdrs = [], copts = [], features = [], target_compatible_with = [], **kwargs):
     """cc_library with the project's options. All sources are C, or all are C++."""
     cc_library(
         name = name,
@@ -238,20 +248,22 @@ def hak_cc_library(name, srcs = [], hdrs = [], copts = [], features = [], **kwar
         hdrs = hdrs,
         copts = _copts(srcs, copts),
         features = _FEATURES + features,
+        target_compatible_with = _compatible(srcs, target_compatible_with),
         **kwargs
     )
 
-def hak_cc_binary(name, srcs = [], copts = [], features = [], **kwargs):
+def hak_cc_binary(name, srcs = [], copts = [], features = [], target_compatible_with = [], **kwargs):
     """cc_binary with the project's options. All sources are C, or all are C++."""
     cc_binary(
         name = name,
         srcs = srcs,
         copts = _copts(srcs, copts),
         features = _FEATURES + features,
+        target_compatible_with = _compatible(srcs, target_compatible_with),
         **kwargs
     )
 
-def hak_cc_test(name, srcs, copts = [], features = [], linkopts = [], size = "small", **kwargs):
+def hak_cc_test(name, srcs, copts = [], features = [], linkopts = [], size = "small", target_compatible_with = [], **kwargs):
     """cc_test with the project's options, without googletest's main. All C, or all C++."""
     cc_test(
         name = name,
@@ -260,6 +272,7 @@ def hak_cc_test(name, srcs, copts = [], features = [], linkopts = [], size = "sm
         copts = _copts(srcs, copts),
         features = _FEATURES + features,
         linkopts = linkopts + ["-pthread"],
+        target_compatible_with = _compatible(srcs, target_compatible_with),
         **kwargs
     )
 

@@ -16,6 +16,9 @@
 
 #include "hakmem/testing/harness/expect.h"
 
+/* Not in the headers of every libc. */
+int malloc_trim(size_t pad);
+
 enum { CRIME_PROBES = 64 };
 
 /** Announces the pointer that the crime is about. */

@@ -8,6 +8,9 @@
 
 #include "hakmem/testing/harness/expect.h"
 
+/* Not in the headers of every libc. */
+int malloc_trim(size_t pad);
+
 enum { WORKERS = 4, FORKS = 20, HELD = 2000, BLOCK_BYTES = 64, HANG_S = 60 };
 
 static atomic_bool stop;

@@ -12,6 +12,9 @@
 
 #include "hakmem/testing/harness/expect.h"
 
+/* Not in the headers of every libc. */
+int malloc_trim(size_t pad);
+
 enum { BLOCKS = 500 };
 
 #define REFUSE(call) \

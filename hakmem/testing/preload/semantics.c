@@ -9,6 +9,9 @@
 
 #include "hakmem/testing/harness/expect.h"
 
+/* Not in the headers of every libc. */
+void* pvalloc(size_t size);
+
 /* Not declared by every libc; HAKMEM has them. */
 __attribute__((weak)) void free_sized(void* ptr, size_t size);
 __attribute__((weak)) void free_aligned_sized(void* ptr, size_t alignment, size_t size);

@@ -23,6 +23,13 @@ namespace hak_testing {
 /* A sanitizer's own books come and go with threads and blocks: resident memory then says nothing about HAKMEM. */
 constexpr bool kHasOwnMemory = HAK_CONFIG_SANITIZE_ADDRESS || HAK_CONFIG_SANITIZE_THREAD;
 
+/* qemu-user runs the test (tools/world aarch64). */
+inline bool IsEmulated() { return getenv("HAKMEM_TEST_EMULATOR") != nullptr; }
+
+/* First in a test that qemu-user cannot run, with the reason. */
+#define HAK_NOT_EMULATED(why) \
+  if (hak_testing::IsEmulated()) GTEST_SKIP() << "under qemu-user: " << (why)
+
 /* Resident bytes of the process, as the page tables have them: statm lags behind by up to 64 pages a thread. */
 inline int64_t ResidentBytes() {
   FILE* file = fopen("/proc/self/smaps_rollup", "r");
