@@ -66,10 +66,7 @@ ONLY_FUZZ = select({
 })
 
 # Where a test needs what only glibc has.
-ONLY_GLIBC = select({
-    "//platforms:on_musl": ["@platforms//:incompatible"],
-    "//conditions:default": [],
-})
+ONLY_GLIBC = ["//platforms:glibc"]
 
 ONLY_X86_64 = ["@platforms//cpu:x86_64"]
 
@@ -150,8 +147,8 @@ def _is_cxx(srcs):
     return bool(cxx)
 
 def _compatible(srcs, given):
-    """C++ is not built for musl: Debian has no C++ library for it."""
-    return given + (ONLY_GLIBC if _is_cxx(srcs) else [])
+    """C++ is not built where there is no library for it."""
+    return given + (["//platforms:with_cxx"] if _is_cxx(srcs) else [])
 
 def _copts(srcs, copts):
     return (CXX_COPTS if _is_cxx(srcs) else C_COPTS) + _SETTINGS + copts

@@ -21,6 +21,14 @@ EMULATOR = os.environ.get("HAKMEM_TEST_EMULATOR", "").split()
 # What qemu itself says of a program that a signal ends, and this machine's linker where the program executes others.
 _REMARKS = re.compile(r"^(?:qemu: uncaught target signal|ERROR: ld\.so: object '.*' from LD_).*\n", re.MULTILINE)
 
+# The tests of tools/world musl. C++ programs are not built there, nor those that need what glibc alone has.
+IS_MUSL = os.environ.get("HAKMEM_TEST_LIBC") == "musl"
+
+
+def not_on_musl(why: str) -> Any:
+    """Skips a test where libc is musl."""
+    return unittest.skipIf(IS_MUSL, f"on musl: {why}")
+
 
 def not_emulated(why: str) -> Any:
     """Skips a test where an emulator runs the programs."""

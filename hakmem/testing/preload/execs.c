@@ -1,5 +1,5 @@
-/* exec COUNT: executes itself that many times in a row.  vfork COUNT: so many children by vfork and exec, while other
- * threads allocate. */
+/* exec COUNT: executes itself that many times in a row.  vfork COUNT PROGRAM: so many children by vfork and exec, while
+ * other threads allocate.  child: one of them, where PROGRAM is this one. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -29,11 +29,11 @@ static void exec_self(const char* program, int count) {
   EXPECT(!"exec returns only when it fails");
 }
 
-static void run_true(void) {
+static void run_child(const char* program) {
   const pid_t child = vfork();
   EXPECT(child >= 0);
   if (child == 0) {
-    execl("/bin/true", "true", (char*)NULL);
+    execl(program, program, "child", (char*)NULL);
     _exit(127);
   }
   int status = -1;
@@ -41,21 +41,25 @@ static void run_true(void) {
   EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void run_children(int count) {
+static void run_children(int count, const char* program) {
   pthread_t threads[2];
   for (int i = 0; i < 2; i++) EXPECT(pthread_create(&threads[i], NULL, churn, NULL) == 0);
-  for (int i = 0; i < count; i++) run_true();
+  for (int i = 0; i < count; i++) run_child(program);
   atomic_store(&stop, true);
   for (int i = 0; i < 2; i++) EXPECT(pthread_join(threads[i], NULL) == 0);
 }
 
 int main(int argc, char** argv) {
-  EXPECT(argc == 3);
+  if (argc == 2) {
+    free(launder(malloc(100)));
+    return 0;
+  }
+  EXPECT(argc == (strcmp(argv[1], "exec") == 0 ? 3 : 4));
   const int count = (int)strtol(argv[2], NULL, 10);
-  if (strcmp(argv[1], "exec") == 0) {
+  if (argc == 3) {
     exec_self(argv[0], count);
   } else {
-    run_children(count);
+    run_children(count, argv[3]);
   }
   say("ok");
   return 0;

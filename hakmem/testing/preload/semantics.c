@@ -9,8 +9,9 @@
 
 #include "hakmem/testing/harness/expect.h"
 
-/* Not in the headers of every libc. */
-void* pvalloc(size_t size);
+/* Not in every libc; HAKMEM has it everywhere. */
+__attribute__((weak)) void* pvalloc(size_t size);
+__attribute__((weak)) int malloc_trim(size_t pad);
 
 /* Not declared by every libc; HAKMEM has them. */
 __attribute__((weak)) void free_sized(void* ptr, size_t size);
