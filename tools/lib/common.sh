@@ -81,6 +81,16 @@ need_linux() {
 
 # --- Bazel ---
 
+# check_configs NAME...: each is `default`, one of .bazelrc's configurations, or several joined by +.
+check_configs() {
+  local config part
+  for config in "$@"; do
+    for part in ${config//+/ }; do
+      [ "$part" = default ] || grep -q "^build:$part " "$repo_root/.bazelrc" || die 2 "no such configuration: $part"
+    done
+  done
+}
+
 # Sets bazel_command to the user's own Bazel where there is one ($BAZEL, bazel, bazelisk), to Debian's otherwise.
 # HAKMEM_BAZEL_MODULES=1: Debian's Bazel 7 reads MODULE.bazel too, for machines that tell it where the modules are.
 need_bazel() {
