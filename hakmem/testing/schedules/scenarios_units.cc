@@ -1,4 +1,5 @@
 // Units of SuperSlabs: claim, release, purge, the tier index, the set of dirty SuperSlabs.
+#include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/testing/schedules/scenarios.h"
 #include "hakmem/testing/schedules/world.h"
@@ -31,6 +32,11 @@ void CheckUnits(uint32_t others) {
   Expect((free_units & all) == 0, "a unit is free and held");
   Expect((free_units | all) == 0xffffffffu, "a unit is lost");
   Expect(door_index_agrees(0), "the tier index is wrong in the end");
+}
+
+// The registry still says that the unit is of a span: nobody who is late has cleared its word.
+void CheckWordOf(uint32_t unit) {
+  Expect(door_registry_word(door_slab(0, unit)->base) == HAK_REGISTRY_SPAN, "a live span's word is gone");
 }
 
 // Two free units, two takers, and one that gives a third back.
@@ -75,7 +81,10 @@ Scenario HandOver() {
          if (slab != nullptr) Expect(door_registry_word(slab->base) == 0, "the last holder's word");
        }},
   };
-  scenario.end = [] { CheckUnits(~(1u << 4)); };
+  scenario.end = [] {
+    CheckUnits(~(1u << 4));
+    if (held.units[1] != 0) CheckWordOf(4);
+  };
   return scenario;
 }
 
@@ -123,7 +132,10 @@ Scenario GrowSpan() {
       {"giver", [=] { hak_shared_pool_release_span(neighbour); }},
       {"taker", [] { Hold(2, door_claim(0, 1), 1); }},
   };
-  scenario.end = [] { CheckUnits(~3u); };
+  scenario.end = [] {
+    CheckUnits(~3u);
+    if (held.units[0] == 3) CheckWordOf(1);
+  };
   return scenario;
 }
 
