@@ -5,6 +5,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "hakmem/testing/schedules/scenarios.h"
+
 #include "gtest/gtest.h"
 
 namespace schedules {
@@ -65,6 +67,25 @@ TEST(Orderings, OthersAreNot) {
     EXPECT_EQ(Catch(ordering, OrderByName(line.to), seen_by, 40, "", 0), "")
         << Format(line) << "\nrenew with " << kRenew;
   }
+}
+
+// The last column of its table, without which a row says nothing of how it is checked.
+TEST(Contract, NamesEveryScenarioAndNoOther) {
+  std::set<std::string> named, known;
+  for (const NamedScenario& scenario : AllScenarios()) known.insert(scenario.name);
+  std::ifstream page("docs/memory_order.md");
+  for (std::string line; std::getline(page, line);) {
+    const size_t end = line.rfind(" |"), start = line.rfind("| ", end - 1);
+    if (line.empty() || line[0] != '|' || line[1] == '-' || end == std::string::npos) continue;
+    const std::string column = line.substr(start + 2, end - start - 2);
+    if (column == "scenarios" || column.compare(0, 4, "none") == 0) continue;
+    for (size_t at = 0; at < column.size();) {
+      const size_t length = std::min(column.find_first_of(",; ", at), column.size()) - at;
+      if (length != 0) named.insert(column.substr(at, length));
+      at += length + 1;
+    }
+  }
+  EXPECT_EQ(named, known);
 }
 
 // The pairs that docs/memory_order.md argues for, whatever the table says.
