@@ -262,7 +262,8 @@ uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms) {
   uint64_t bytes = 0;
   for (hak_whale* whale = pop_aged(now_ms, decay_ms); whale != NULL; whale = pop_aged(now_ms, decay_ms)) {
     const size_t size_bytes = whale->size_bytes;
-    if (!unmap_or_keep(whale, decay_ms == 0 ? whale->freed_ms : now_ms)) break; /* no decay: nobody says what time it is */
+    if (!unmap_or_keep(whale, decay_ms == 0 ? whale->freed_ms : now_ms))
+      break; /* no decay: nobody says what time it is */
     bytes += size_bytes;
   }
   return bytes;
