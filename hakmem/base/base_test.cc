@@ -248,6 +248,22 @@ TEST_F(ChecksDeathTest, MisuseAbortsWithOneLine) {
               OneLine("hakmem: wrong size given to the free of 0x7f1234567840 \\(size class 48\\)"));
 }
 
+// As from inside nested locks: the first line is printed where it is found, and the outer end aborts.
+TEST_F(ChecksDeathTest, HeldAbortsComeWhenTheLastHoldEnds) {
+  const auto misuse_twice = [](bool is_released) {
+    hak_hold_aborts();
+    hak_hold_aborts();
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, kBlock, 64);
+    hak_report_misuse(HAK_MISUSE_FOREIGN_POINTER, kBlock, 0);
+    hak_release_aborts();
+    if (is_released) hak_release_aborts();
+    _exit(7);
+  };
+  constexpr char kLine[] = "^hakmem: double free of 0x7f1234567840 \\(size class 64\\)\n$";
+  EXPECT_EXIT(misuse_twice(false), testing::ExitedWithCode(7), kLine);
+  EXPECT_EXIT(misuse_twice(true), testing::KilledBySignal(SIGABRT), kLine);
+}
+
 TEST_F(ChecksDeathTest, DieAbortsWhateverTheAction) {
   hak_set_error_action(HAK_ERROR_IGNORE);
   EXPECT_EXIT(hak_die("count of moons", kBlock), testing::KilledBySignal(SIGABRT),

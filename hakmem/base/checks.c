@@ -8,6 +8,9 @@
 static hak_atomic_u32 error_action;
 static hak_atomic_u64 misuse_count;
 
+static __thread uint32_t holds __attribute__((tls_model("initial-exec")));
+static __thread bool abort_is_due __attribute__((tls_model("initial-exec")));
+
 void hak_set_error_action(hak_error_action action) { hak_u32_store_relaxed(&error_action, (uint32_t)action); }
 
 hak_error_action hak_get_error_action(void) { return (hak_error_action)hak_u32_load_relaxed(&error_action); }
@@ -27,7 +30,7 @@ static const char* hak_misuse_text(hak_misuse misuse) {
 void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes) {
   hak_u64_fetch_add_relaxed(&misuse_count, 1);
   const hak_error_action action = hak_get_error_action();
-  if (action == HAK_ERROR_IGNORE) return;
+  if (action == HAK_ERROR_IGNORE || abort_is_due) return;
   hak_print line;
   hak_print_init(&line);
   hak_print_str(&line, "hakmem: ");
@@ -42,7 +45,17 @@ void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes) {
   }
   hak_print_str(&line, "\n");
   hak_print_flush(&line, STDERR_FILENO);
-  if (action == HAK_ERROR_ABORT) abort();
+  if (action != HAK_ERROR_ABORT) return;
+  if (holds == 0) abort();
+  abort_is_due = true;
+}
+
+void hak_hold_aborts(void) { holds++; }
+
+void hak_release_aborts(void) {
+  if (--holds != 0 || HAK_LIKELY(!abort_is_due)) return;
+  abort_is_due = false; /* what a SIGABRT handler does wrong is reported too */
+  abort();
 }
 
 void hak_die(const char* what, const void* ptr) {

@@ -2,6 +2,7 @@
  * Owns: the error action, the count of reports.
  * Invariants:
  *   1. A report allocates nothing, takes no lock, is one write(2) of one line, and keeps errno.
+ *   2. abort(3) is not called while a lock of the allocator is held: a SIGABRT handler may allocate.
  * Threads: any.  Cost: CHECK one compare in cold code; ASSERT and AUDIT nothing in release.
  * Fails: never.  Fork: nothing to do. */
 #ifndef HAKMEM_BASE_CHECKS_H_
@@ -32,8 +33,14 @@ void hak_set_error_action(hak_error_action action);
 hak_error_action hak_get_error_action(void);
 
 /** Reports misuse of `ptr`; `block_bytes` is the size of its class, 0 where there is none. Returns only when the
- *  error action is not abort: the caller then leaves the heap as it is. Async-signal-safe. */
+ *  error action is not abort, or abort has to wait for hak_release_aborts: the caller then leaves the heap as it is.
+ *  Async-signal-safe. */
 void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes);
+
+/** Called before a lock is taken under which misuse may be found, and after it is given: in between a report prints its
+ *  line, the thread's first only, and the process aborts at the end. Pairs may be nested. */
+void hak_hold_aborts(void);
+void hak_release_aborts(void);
 
 /** Misuse seen since the start, whatever the action. */
 uint64_t hak_misuse_count(void);

@@ -107,6 +107,7 @@ static bool ensure_started(void) {
 }
 
 static hak_heap* enter_common(void) {
+  hak_hold_aborts();
   hak_lock_take(&common_lock);
   hak_heap_enter(&common_heap);
   return &common_heap;
@@ -139,6 +140,7 @@ void hak_lifecycle_leave_common(hak_heap* heap) {
   hak_unified_cache_flush(heap);
   hak_heap_leave(heap);
   hak_lock_give(&common_lock);
+  hak_release_aborts();
 }
 
 void hak_lifecycle_trim_common(void) { hak_lifecycle_leave_common(enter_common()); }

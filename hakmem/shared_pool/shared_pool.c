@@ -157,6 +157,19 @@ static void dissolve_list(hak_slab* empty) {
   }
 }
 
+/* What has been freed twice comes to light when remote frees are collected, which happens under the lock here. */
+static bool try_take_parked_lock(void) {
+  hak_hold_aborts();
+  if (hak_lock_try_take(hak_heap_parked_lock())) return true;
+  hak_release_aborts();
+  return false;
+}
+
+static void give_parked_lock(void) {
+  hak_lock_give(hak_heap_parked_lock());
+  hak_release_aborts();
+}
+
 /* A slab with free blocks of a parked heap's bin, out of its lists; or NULL. */
 static hak_slab* take_orphan_locked(hak_heap* orphan, uint32_t size_class) {
   hak_bin* bin = hak_heap_bin(orphan, size_class);
@@ -175,7 +188,7 @@ static hak_slab* take_orphan_locked(hak_heap* orphan, uint32_t size_class) {
 }
 
 static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
-  if (hak_heap_parked_count() == 0 || !hak_lock_try_take(hak_heap_parked_lock())) return NULL;
+  if (hak_heap_parked_count() == 0 || !try_take_parked_lock()) return NULL;
   hak_slab* slab = NULL;
   hak_heap* orphan = hak_heap_first_parked_locked();
   for (uint32_t i = 0; slab == NULL && orphan != NULL && i < ORPHANS_PER_ACQUIRE; i++) {
@@ -184,7 +197,7 @@ static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
   }
   /* Under the lock: a thread that adopts the orphan must find the slab gone from its registry words. */
   if (slab != NULL) set_owner(slab, heap, size_class);
-  hak_lock_give(hak_heap_parked_lock());
+  give_parked_lock();
   if (slab != NULL) {
     hak_u64_fetch_add_relaxed(&from_orphan, 1);
     hak_u64_bump_single_writer(&heap->counters.slabs_adopted, 1);
@@ -279,7 +292,7 @@ static void drain_heap_locked(hak_heap* orphan) {
 
 void hak_shared_pool_drain_parked(uint32_t count) {
   static hak_heap* next_to_drain; /* Sync: parked-heap lock; a parked heap, or NULL to start over */
-  if (hak_heap_parked_count() == 0 || !hak_lock_try_take(hak_heap_parked_lock())) return;
+  if (hak_heap_parked_count() == 0 || !try_take_parked_lock()) return;
   hak_heap* orphan = next_to_drain;
   if (orphan == NULL || hak_u32_load_relaxed(&orphan->state) != HAK_HEAP_PARKED) {
     orphan = hak_heap_first_parked_locked();
@@ -290,7 +303,7 @@ void hak_shared_pool_drain_parked(uint32_t count) {
     orphan = orphan->next_parked != NULL ? orphan->next_parked : hak_heap_first_parked_locked();
   }
   next_to_drain = orphan;
-  hak_lock_give(hak_heap_parked_lock());
+  give_parked_lock();
   trim_empty_cache();
 }
 
