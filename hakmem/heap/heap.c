@@ -37,6 +37,13 @@ static struct {
   hak_atomic_ptr all;          /* Sync: lock writes (release), any reads (acquire) */
 } heaps;
 
+static hak_lock common_lock;
+static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
+
+hak_heap* hak_heap_common(void) { return &common_heap; }
+
+hak_lock* hak_heap_common_lock(void) { return &common_lock; }
+
 hak_lock* hak_heap_parked_lock(void) { return &heaps.lock; }
 
 hak_heap* hak_heap_first_parked_locked(void) { return heaps.parked; }

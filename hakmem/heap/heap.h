@@ -1,5 +1,5 @@
 /* Purpose: the layout of a thread's heap, and the list of heaps without a thread.
- * Owns: the thread-local heap pointer, every hak_heap, the parked-heap lock and list.
+ * Owns: the thread-local heap pointer, every hak_heap, the parked-heap lock and list, the common heap and its lock.
  * Invariants:
  *   1. In a bin, slots[top .. cap) are cached blocks, the next to go out at top. top == cap: empty. top == 0: full.
  *      slots[cap] is NULL, so that the double-free check on the hit path compares with nothing when empty.
@@ -96,7 +96,7 @@ typedef enum hak_heap_state {
   HAK_HEAP_ACTIVE = 1,
   HAK_HEAP_PARKED = 2,
   HAK_HEAP_LOST = 3,
-  /** Lifecycle's heap for threads that are past their exit; used under its lock. */
+  /** The heap for threads that are past their exit; used under its lock. */
   HAK_HEAP_COMMON = 4
 } hak_heap_state;
 
@@ -168,6 +168,11 @@ uint32_t hak_heap_parked_count(void);
 /** The parked-heap lock, and under it the list: first heap, then heap->next_parked. */
 hak_lock* hak_heap_parked_lock(void);
 hak_heap* hak_heap_first_parked_locked(void);
+
+/** The heap of threads that have none, and its lock, the outermost of all. Lifecycle sets it up and says who uses it; it
+ *  is not among hak_heap_first's. */
+hak_heap* hak_heap_common(void);
+hak_lock* hak_heap_common_lock(void);
 
 /** Every heap there ever was: first heap, then heap->next_heap. */
 hak_heap* hak_heap_first(void);

@@ -23,9 +23,6 @@ static hak_atomic_u32 process_state;
 static pthread_key_t exit_key;
 static bool exit_key_works; /* written before PROCESS_READY (release), read after (acquire) */
 
-static hak_lock common_lock;
-static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
-
 /* --- fork --- */
 
 /* In lock order: docs/lock_order.md. Handlers that were registered before ours run while the locks are held, after us in
@@ -34,7 +31,7 @@ static void before_fork(void) {
   /* Forked by a signal handler that interrupted the allocator: to wait for our own thread would be for ever. The child
    * may call what is async-signal-safe, as the standard has it, and needs no lock. */
   if (hak_lock_is_inside()) return;
-  hak_lock_take(&common_lock);
+  hak_lock_take(hak_heap_common_lock());
   hak_lock_take(hak_heap_parked_lock());
   hak_lock_take(hak_shared_pool_lock());
   hak_lock_take(hak_whale_cache_lock());
@@ -49,7 +46,7 @@ static void after_fork_parent(void) {
   hak_lock_give(hak_whale_cache_lock());
   hak_lock_give(hak_shared_pool_lock());
   hak_lock_give(hak_heap_parked_lock());
-  hak_lock_give(&common_lock);
+  hak_lock_give(hak_heap_common_lock());
 }
 
 static void after_fork_child(void) {
@@ -60,7 +57,7 @@ static void after_fork_child(void) {
   hak_lock_reset(hak_whale_cache_lock());
   hak_lock_reset(hak_shared_pool_lock());
   hak_lock_reset(hak_heap_parked_lock());
-  hak_lock_reset(&common_lock);
+  hak_lock_reset(hak_heap_common_lock());
 }
 
 /* --- thread exit --- */
@@ -82,9 +79,10 @@ extern char** environ;
 
 static void start_process(void) {
   thread_is_starting = true;
-  common_heap.budget.limit_bytes = 0; /* caches nothing: what exiting threads free goes straight to the slabs */
-  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) common_heap.mailboxes[c].heap = &common_heap;
-  hak_u32_store_relaxed(&common_heap.state, HAK_HEAP_COMMON);
+  hak_heap* common = hak_heap_common();
+  common->budget.limit_bytes = 0; /* caches nothing: what exiting threads free goes straight to the slabs */
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) hak_heap_mailbox(common, c)->heap = common;
+  hak_u32_store_relaxed(&common->state, HAK_HEAP_COMMON);
   hak_config_load(environ);
   exit_key_works = pthread_key_create(&exit_key, on_thread_exit) == 0;
   pthread_atfork(before_fork, after_fork_parent, after_fork_child);
@@ -108,9 +106,9 @@ static bool ensure_started(void) {
 
 static hak_heap* enter_common(void) {
   hak_hold_aborts();
-  hak_lock_take(&common_lock);
-  hak_heap_enter(&common_heap);
-  return &common_heap;
+  hak_lock_take(hak_heap_common_lock());
+  hak_heap_enter(hak_heap_common());
+  return hak_heap_common();
 }
 
 hak_heap* hak_lifecycle_enter_slow(void) {
@@ -136,10 +134,10 @@ hak_heap* hak_lifecycle_enter_slow(void) {
 }
 
 void hak_lifecycle_leave_common(hak_heap* heap) {
-  HAK_CHECK(heap == &common_heap, heap);
+  HAK_CHECK(heap == hak_heap_common(), heap);
   hak_unified_cache_flush(heap);
   hak_heap_leave(heap);
-  hak_lock_give(&common_lock);
+  hak_lock_give(hak_heap_common_lock());
   hak_release_aborts();
 }
 

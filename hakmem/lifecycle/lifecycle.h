@@ -1,5 +1,5 @@
 /* Purpose: the life of the process and of its threads, as far as the heap is concerned.
- * Owns: the thread-exit hook, the fork handlers, the common heap.
+ * Owns: the thread-exit hook, the fork handlers, the use of the common heap.
  * Invariants:
  *   1. A thread has one heap from its first slow path to its exit; then its heap is parked and hak_heap_current is
  *      the empty heap for good. What it still allocates and frees after that goes through the common heap.

@@ -26,6 +26,7 @@ uint64_t hak_purge_tick(void) {
   hak_shared_pool_set_clock(now_ms);
   if (due == 0) return now_ms; /* the first tick of the process only starts the clock */
   hak_shared_pool_drain_parked(PARKED_HEAPS_PER_PURGE);
+  hak_shared_pool_drain_common();
   hak_shared_pool_purge(now_ms, decay_ms);
   hak_whale_cache_purge(now_ms, decay_ms);
   return now_ms;

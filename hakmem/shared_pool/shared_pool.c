@@ -274,7 +274,7 @@ bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units) {
   return true;
 }
 
-/* --- parked heaps --- */
+/* --- heaps without a thread --- */
 
 static void drain_heap_locked(hak_heap* orphan) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
@@ -305,6 +305,15 @@ void hak_shared_pool_drain_parked(uint32_t count) {
   next_to_drain = orphan;
   give_parked_lock();
   trim_empty_cache();
+}
+
+void hak_shared_pool_drain_common(void) {
+  hak_hold_aborts();
+  if (hak_lock_try_take(hak_heap_common_lock())) {
+    drain_heap_locked(hak_heap_common());
+    hak_lock_give(hak_heap_common_lock());
+  }
+  hak_release_aborts();
 }
 
 /* --- purge --- */

@@ -50,6 +50,9 @@ bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units);
  *  when somebody else holds the parked-heap lock. */
 void hak_shared_pool_drain_parked(uint32_t count);
 
+/** The same for the common heap: its next user would do it too, but there may be none for long. */
+void hak_shared_pool_drain_common(void);
+
 /** Gives memory back that has been free for `decay_ms` (0: all of it) at `now_ms`: dirty free units, empty
  *  SuperSlabs. Returns the bytes given back. */
 uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms);
