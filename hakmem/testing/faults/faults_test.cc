@@ -136,7 +136,8 @@ Totals totals;
 class PrintTotals : public testing::Environment {
  public:
   void TearDown() override {
-    std::printf("faults injected: %llu, survived: %llu, system calls refused: %llu\n",
+    EXPECT_EQ(totals.survived, totals.injected);
+    std::printf("%llu faults injected, %llu survived (%llu system calls refused)\n",
                 static_cast<unsigned long long>(totals.injected), static_cast<unsigned long long>(totals.survived),
                 static_cast<unsigned long long>(totals.refused_calls));
   }

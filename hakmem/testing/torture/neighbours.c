@@ -11,7 +11,7 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-enum { PAGE = 65536, NEIGHBOURS = 2000, WHALES = 40, ROUNDS = 5 };
+enum { PAGE = 65536, NEIGHBOURS = 2000, WHALES = 40, ROUNDS = 3 };
 
 static char* neighbours[NEIGHBOURS];
 static int neighbours_count;

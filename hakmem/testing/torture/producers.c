@@ -6,7 +6,7 @@
 
 #include "hakmem/testing/torture/memory.h"
 
-enum { PRODUCERS = 16, BATCH = 500, BATCHES_EACH = 200, BYTES_MAX = 2000, QUEUE = 8, PEAK_MAX_KIB = 96 * 1024 };
+enum { PRODUCERS = 16, BATCH = 500, BATCHES_EACH = 200, BYTES_MAX = 2000, QUEUE = 8, PEAK_MAX_KIB = 128 * 1024 };
 
 typedef struct batch {
   char* blocks[BATCH];
