@@ -59,6 +59,7 @@ def run(
     *args: str,
     env: Optional[Mapping[str, str]] = None,
     preload: Sequence[os.PathLike[str] | str] = (),
+    timeout_s: float = TIMEOUT_S,
     **popen: Any,
 ) -> Outcome:
     """Runs a program in an environment of PATH and `env` only, with these libraries preloaded."""
@@ -78,7 +79,7 @@ def run(
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         check=False,
         **popen,
     )

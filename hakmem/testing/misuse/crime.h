@@ -19,7 +19,8 @@
 /* Not in every libc; HAKMEM has it everywhere. */
 __attribute__((weak)) int malloc_trim(size_t pad);
 
-enum { CRIME_PROBES = 64 };
+/* Of small blocks so many that an allocator comes to the end of every list it has of free ones. */
+enum { CRIME_PROBES_SMALL = 2048, CRIME_PROBES_MEDIUM = 64, CRIME_PROBES_LARGE = 4 };
 
 /** Announces the pointer that the crime is about. */
 static inline void* crime_name_victim(void* ptr) {
@@ -56,21 +57,32 @@ static inline void crime_free_in_thread(void* ptr) {
   EXPECT(pthread_join(thread, NULL) == 0);
 }
 
+/* Byte k of the pattern of block i: the index, so that no two blocks of two bytes or more have the same. */
+static inline char crime_pattern(size_t i, size_t k) { return (char)((i + 1) >> (k % 2 * 8)); }
+
 /* Fills every block with a pattern of its own, then looks whether all of them kept theirs. */
 static inline bool crime_are_disjoint(char* const* blocks, size_t count, size_t size) {
-  for (size_t i = 0; i < count; i++) memset(blocks[i], (int)i + 1, size);
+  const size_t step = size > 4096 ? 16 : 1;
+  for (size_t i = 0; i < count; i++) {
+    for (size_t k = 0; k < size; k += step) blocks[i][k] = crime_pattern(i, k);
+  }
   bool disjoint = true;
   for (size_t i = 0; i < count && disjoint; i++) {
-    for (size_t k = 0; k < size && disjoint; k += size > 4096 ? 16 : 1) disjoint = blocks[i][k] == (char)(i + 1);
+    for (size_t k = 0; k < size && disjoint; k += step) disjoint = blocks[i][k] == crime_pattern(i, k);
   }
   return disjoint;
+}
+
+static inline size_t crime_probes(size_t size) {
+  if (size > 65536) return CRIME_PROBES_LARGE;
+  return size > 1024 || size < 16 ? CRIME_PROBES_MEDIUM : CRIME_PROBES_SMALL;
 }
 
 /** The rest of the program's life after the crime: uses blocks of `size` bytes, the victim's class. */
 static inline int crime_finish(size_t size) {
   say("went on");
-  const size_t count = size > 65536 ? 4 : CRIME_PROBES;
-  char* probes[CRIME_PROBES];
+  const size_t count = crime_probes(size);
+  static char* probes[CRIME_PROBES_SMALL];
   for (size_t i = 0; i < count; i++) probes[i] = crime_other(size);
   say(crime_are_disjoint(probes, count, size) ? "disjoint" : "aliased");
   for (size_t i = 0; i < count; i++) free(probes[i]);

@@ -13,6 +13,7 @@ from suites_lib import suite
 
 _BATCH = 500
 _SAVE_TIMEOUT_S = 120
+_PAUSE_S = 0.2
 
 
 class Saver(threading.Thread):
@@ -32,6 +33,7 @@ class Saver(threading.Thread):
                 _fork(connection, "BGSAVE", b"rdb_bgsave_in_progress", b"rdb_last_bgsave_status")
                 _fork(connection, "BGREWRITEAOF", b"aof_rewrite_in_progress", b"aof_last_bgrewrite_status")
                 self.saves += 1
+                self._stopped.wait(_PAUSE_S)
         except (ClientError, OSError) as error:
             self.failures.append(str(error))
         finally:
@@ -86,7 +88,7 @@ class Redis(suite.Suite):
     def _benchmark(self, session: Session, path: pathlib.Path) -> None:
         saver = Saver(path)
         saver.start()
-        count = "5000" if self.quick else "200000"
+        count = "5000" if self.quick else "50000"
         argv: list[Word] = ["redis-benchmark", "-s", path, "-q", "-n", count, "-c", "50", "-P", "16"]
         for size in ("20", "3000"):
             suite.step(session, f"redis-benchmark -d {size}", [*argv, "-d", size, "-r", "20000"])
@@ -118,7 +120,7 @@ class _Serving:
     def __init__(self, session: Session, label: str, path: pathlib.Path, more: list[Word]) -> None:
         path.unlink(missing_ok=True)
         argv: list[Word] = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", session.work]
-        argv += ["--enable-debug-command", "yes", "--daemonize", "no", "--io-threads", "3", "--appendfsync", "no", *more]
+        argv += ["--enable-debug-command", "yes", "--daemonize", "no", "--io-threads", "2", "--appendfsync", "no", *more]
         self._server = session.server(label, argv, lambda: _is_ready(path))
         self._path = path
 
