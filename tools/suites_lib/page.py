@@ -25,6 +25,7 @@ HEADINGS = [
     "time HAKMEM",
     "peak RSS libc",
     "peak RSS HAKMEM",
+    "measured",
 ]
 _RULE = "|---|---|" + "---:|" * (len(HEADINGS) - 2)
 _SHOWN_NAMES = 12
@@ -33,7 +34,7 @@ _SHOWN_NAMES = 12
 def row(result: SuiteResult) -> list[str]:
     """One line of the table, as cells."""
     if result.verdict is None or result.baseline is None or result.candidate is None:
-        return [result.suite.name, result.version] + ["-"] * (len(HEADINGS) - 2)
+        return [result.suite.name, result.version] + ["-"] * (len(HEADINGS) - 3) + [result.measured]
     verdict = result.verdict
     counts = [verdict.ran, len(verdict.failed_on_libc), len(verdict.failed_here), len(verdict.new)]
     runs = (result.baseline, result.candidate)
@@ -43,6 +44,7 @@ def row(result: SuiteResult) -> list[str]:
         *(f"{count:,}" for count in counts),
         *(_time(run) for run in runs),
         *(_memory(run) for run in runs),
+        result.measured,
     ]
 
 

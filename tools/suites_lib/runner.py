@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import pathlib
 from typing import Optional
 
@@ -26,6 +27,7 @@ class SuiteResult:
     baseline: Optional[RunResult] = None
     candidate: Optional[RunResult] = None
     verdict: Optional[compare.Verdict] = None
+    measured: str = dataclasses.field(default_factory=lambda: datetime.date.today().isoformat())
 
     @property
     def passed(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import re
 import xml.etree.ElementTree
@@ -15,6 +16,8 @@ from suites_lib import suite
 _PYTHON = "/usr/bin/python3"
 _MODULE_TIMEOUT_S = 900
 _TIMEOUT_S = 2 * 3600.0
+# Modules at a time. More than there are processors fails tests that measure time.
+_JOBS = max(2, min(os.cpu_count() or 2, 8))
 
 # What is left out, and why it tells nothing about an allocator, or nothing that another module does not tell.
 LEFT_OUT = {
@@ -86,7 +89,7 @@ class _PythonSuite(suite.Suite):
         user = suite.unprivileged()
         home = suite.home_for(session, user)
         junit = home / "junit.xml"
-        argv: list[Word] = [_PYTHON, "-m", "test", "-j4", "--timeout", str(_MODULE_TIMEOUT_S), "--junit-xml", junit]
+        argv: list[Word] = [_PYTHON, "-m", "test", f"-j{_JOBS}", "--timeout", str(_MODULE_TIMEOUT_S), "--junit-xml", junit]
         env = {"HOME": str(home), "TMPDIR": str(home), **self.env}
         log = session.step("suite", [*argv, *words], env=env, cwd=home, user=user, expect=None, timeout_s=_TIMEOUT_S)
         with contextlib.suppress(FileNotFoundError):
