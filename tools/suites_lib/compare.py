@@ -13,10 +13,13 @@ import dataclasses
 from clients_lib.model import RunResult
 from suites_lib.suite import CHECK, FAILED, SKIPPED
 
+# What a session notes of every step and server, whatever it shows.
+_STEP = ": exit status"
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Names of checks, sorted."""
+    """How many checks and steps ran on libc's malloc; names of checks, sorted."""
 
     ran: int
     failed_on_libc: list[str]
@@ -56,8 +59,19 @@ def judge(baseline: RunResult, candidate: RunResult, again: list[tuple[RunResult
     again_here = {name for libc, run in again for name in failures(run, libc)}
     new = suspects if not again else (suspects & again_here) | (again_here - on_libc)
     new -= also_libc
-    ran = sum(outcome != SKIPPED for outcome in outcomes(baseline).values())
-    return Verdict(ran, sorted(on_libc), sorted(here), sorted(new), sorted(suspects - new))
+    return Verdict(_ran(baseline), sorted(on_libc), sorted(here), sorted(new), sorted(suspects - new))
+
+
+def hardly_works(run: RunResult) -> str:
+    """Why a run on libc's malloc is worth no comparison, as a sentence, or "": a machine without what the suite needs."""
+    failed, ran = len(failures(run, run)), _ran(run)
+    return f"{failed} of {ran} checks fail" if failed * 2 > ran or ran == 0 else ""
+
+
+def _ran(run: RunResult) -> int:
+    checks = sum(outcome != SKIPPED for outcome in outcomes(run).values())
+    steps = sum(observation.label.endswith(_STEP) for observation in run.observations)
+    return checks + steps - len(run.unexpected)  # a step that went wrong is a check already
 
 
 def _differs(outcome: str, reference: str | None) -> bool:

@@ -48,8 +48,9 @@ class SuiteRunner(Runner):
         if home is None:
             return result
         result.baseline = self.run_once(suite, baseline, home)
-        if result.baseline.error:
-            result.detail = f"does not run on libc's malloc: {result.baseline.error}"
+        broken = result.baseline.error or compare.hardly_works(result.baseline)
+        if broken:
+            result.detail = f"does not run on libc's malloc: {broken}"
             report.write_evidence(self._out, self._evidence(result, []))
             return result
         result.candidate = self.run_once(suite, self._candidate, home)
@@ -60,15 +61,16 @@ class SuiteRunner(Runner):
             modes = (baseline, self._candidate)
             pairs = [tuple(self.run_once(rerun, mode, home) for mode in modes) for _ in range(_PAIRS_AGAIN)]
         result.verdict = compare.judge(result.baseline, result.candidate, pairs)
-        if suspects:
+        if result.verdict.failed_on_libc or suspects:
             report.write_evidence(self._out, self._evidence(result, pairs))
         return result
 
     @staticmethod
     def _evidence(result: SuiteResult, pairs: list[tuple[RunResult, RunResult]]) -> ClientResult:
-        reason = result.detail or "failed on HAKMEM only, at first: " + ", ".join(
-            compare.only_here(result.baseline, result.candidate)
-        )
+        reason = result.detail
+        if result.candidate:
+            only_here = compare.only_here(result.baseline, result.candidate)
+            reason = "failed on HAKMEM only, at first: " + (", ".join(only_here) or "nothing")
         baseline = [result.baseline, *(libc for libc, _ in pairs)]
         candidate = [result.candidate, *(here for _, here in pairs)] if result.candidate else []
         return ClientResult(result.suite.name, "", "", False, "suite", reason, [], baseline, candidate)

@@ -30,7 +30,7 @@ class Chromium(suite.Suite):
             # No sandbox: it needs privileges that a container does not give.
             argv: list[Word] = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
             argv += [f"--user-data-dir={home}/profile-{turn}", "--virtual-time-budget=10000"]
-            options = {"user": user, "cwd": home, "env": {"HOME": str(home)}, "timeout_s": _TIMEOUT_S}
+            options = {"user": user, "cwd": home, "env": {"HOME": str(home), "TMPDIR": str(home)}, "timeout_s": _TIMEOUT_S}
             url = f"file://{home}/page.html"
             dom = suite.step(session, f"DOM {turn}", [*argv, "--dump-dom", url], **options)
             suite.check_same(session, f"DOM {turn}: text", dom)

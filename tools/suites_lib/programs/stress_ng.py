@@ -18,8 +18,8 @@ _MALLOC = (
     ("malloc: threads", ["--malloc-pthreads", "8"]),
     ("malloc: touch", ["--malloc-touch"]),
     ("malloc: zeroed frees", ["--malloc-zerofree"]),
-    ("malloc: small", ["--malloc-bytes", "256", "--malloc-max", "200000"]),
-    ("malloc: large", ["--malloc-bytes", "16M", "--malloc-max", "16"]),
+    ("malloc: small", ["--malloc-bytes", "1K", "--malloc-max", "200000"]),
+    ("malloc: large", ["--malloc-bytes", "16M", "--malloc-max", "32"]),
 )
 _QUICK = ("malloc", "fork", "pthread", "tree")
 _TIMEOUT_S = 120.0
@@ -46,4 +46,3 @@ class StressNg(suite.Suite):
         argv = ["stress-ng", "--seed", "1", "--verify", "--temp-path", home, "--timeout", "1" if self.quick else "5"]
         user = suite.unprivileged()
         suite.step(session, label, [*argv, *words], user=user, cwd=home, timeout_s=_TIMEOUT_S)
-        suite.check(session, f"{label}: run", True)
