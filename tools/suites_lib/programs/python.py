@@ -83,7 +83,10 @@ class _PythonSuite(suite.Suite):
 
     def again(self, session: Session, names: list[str]) -> None:
         modules = sorted({module_of(name) for name in names} - {""})
-        self._modules(session, modules)
+        if modules:
+            self._modules(session, modules)
+        else:
+            self.run(session)  # no module named: the runner itself died
 
     def _modules(self, session: Session, words: list[str]) -> None:
         user = suite.unprivileged()

@@ -14,7 +14,7 @@ STRESSORS = (
     "mergesort mincore mmap mmapfork mremap mutex pthread qsort radixsort randlist remap rmap shellsort sigsegv skiplist "
     "sparsematrix stack stackmmap str tlb-shootdown tree tsearch vfork vm vm-rw vm-segv wcs zlib zombie"
 ).split()
-_MALLOC = (
+MALLOC = (
     ("malloc: threads", ["--malloc-pthreads", "8"]),
     ("malloc: touch", ["--malloc-touch"]),
     ("malloc: zeroed frees", ["--malloc-zerofree"]),
@@ -39,7 +39,7 @@ class StressNg(suite.Suite):
         for name in STRESSORS:
             if not self.quick or name in _QUICK:
                 self._stress(session, home, name, ["--" + name, "2"])
-        for label, more in _MALLOC:
+        for label, more in MALLOC:
             self._stress(session, home, label, ["--malloc", "2", *more])
 
     def _stress(self, session: Session, home: pathlib.Path, label: str, words: list[str]) -> None:
