@@ -68,9 +68,9 @@ class SuiteRunnerTest(unittest.TestCase):
         self.assertTrue(result.passed)
         self.assertEqual(result.verdict.unsteady, ["b"])
 
-    def test_a_crash_here_is_new(self) -> None:
-        result = self.measure('echo a b; [ "$HERE" ] && kill -SEGV $$; exit 0')
-        self.assertEqual(result.verdict.new, ["say: exit status 139"])
+    def test_a_signal_here_is_new(self) -> None:
+        result = self.measure('echo a b; [ "$HERE" ] && kill -KILL $$; exit 0')
+        self.assertEqual(result.verdict.new, ["say: exit status 137"])
 
     def test_a_hang_here_is_new(self) -> None:
         with mock.patch.object(runner, "_PAIRS_AGAIN", 0):
