@@ -45,7 +45,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "With all peers (the default) it also writes the tables of docs/misuse.md.",
     )
     parser.add_argument("--peers", metavar="NAMES", help=f"some of {','.join(found.peer_names())}; none for ''")
-    parser.add_argument("--runs", metavar="N", type=int, default=5, help="of each crime under each allocator (5)")
+    parser.add_argument("--runs", metavar="N", type=int, default=20, help="of each crime under each allocator (20)")
     parser.add_argument("--binaries", metavar="DIR", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.runs < 1:
