@@ -71,6 +71,7 @@ CRIMES = (
     _at_once("double_free_delayed_span", FOREIGN),
     _at_once("double_free_delayed_whale", FOREIGN),
     _late("double_free_long_delayed", DOUBLE % 64, TWICE),
+    _late("double_free_refilled", DOUBLE % 64, TWICE),
     _at_once("double_free_before_others", DOUBLE % 64),
     _at_once("double_free_reused", DOUBLE % 64),
     _at_once("double_free_released", FOREIGN),
