@@ -39,10 +39,10 @@ class Suite(Client):
         self.run(session)
 
     def version(self) -> str:
-        """Debian's version of the program, as short as it is told apart."""
+        """The package's version, without the epoch."""
         query = ["dpkg-query", "-W", "-f=${Version}", self.package]
         text = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-        return text.split(":")[-1].split("+")[0].split("~")[0] or "unknown"
+        return text.split(":")[-1] or "unknown"
 
 
 def register(suite: _S) -> _S:
