@@ -124,7 +124,8 @@ class _Serving:
     def __init__(self, session: Session, label: str, path: pathlib.Path, more: list[Word]) -> None:
         path.unlink(missing_ok=True)
         argv: list[Word] = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", session.work]
-        argv += ["--enable-debug-command", "yes", "--daemonize", "no", "--io-threads", "2", "--appendfsync", "no", *more]
+        argv += ["--enable-debug-command", "yes", "--daemonize", "no", "--io-threads", "2", "--appendfsync", "no"]
+        argv += ["--auto-aof-rewrite-percentage", "0", *more]  # rewritten when the saver says so, and only then
         self._server = session.server(label, argv, lambda: _is_ready(path))
         self._path = path
 
