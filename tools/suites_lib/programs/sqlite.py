@@ -10,7 +10,7 @@ from suites_lib import suite
 _WRITERS = 4
 _WRITER = """
 for n in $(seq {rows}); do echo "INSERT INTO t(w, n) VALUES ({writer}, $n);"; done |
-  sqlite3 -cmd '.timeout 60000' shared.db
+  sqlite3 -bail -cmd '.timeout 600000' -cmd 'PRAGMA synchronous = OFF' shared.db
 """
 
 
