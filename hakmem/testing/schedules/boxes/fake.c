@@ -75,6 +75,10 @@ void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes) {
 
 void hak_set_error_action(hak_error_action action) { (void)action; }
 
+void hak_hold_aborts(void) {} /* nothing here goes on after a report */
+
+void hak_release_aborts(void) {}
+
 /* --- doors --- */
 
 /* Not reported: after a scenario the descriptors' memory is taken back as a whole. */
