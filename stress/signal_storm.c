@@ -21,6 +21,11 @@
 #include "stress/support/session.h"
 #include <hakmem/hakmem.h>
 
+/* glibc has the field without its name. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
 enum { ROW = 96, CHUNK = 16, TRACED_MAX_BYTES = 4096, TRACED_WHALE_BYTES = 3 << 20, ERRNO_TOKEN = 12321 };
 enum { SEND_PAUSE_NS = 20000, TIMER_NS = 150000, TRAPS_PER_LOOK = 32 };
 
@@ -120,7 +125,7 @@ static void* send_signals(void* argument) {
 
 static timer_t start_timer(int thread_id) {
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR2};
-  event._sigev_un._tid = thread_id;
+  event.sigev_notify_thread_id = thread_id;
   timer_t timer;
   const struct itimerspec times = {.it_interval = {.tv_nsec = TIMER_NS}, .it_value = {.tv_nsec = TIMER_NS}};
   if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &times, NULL) != 0) {

@@ -182,7 +182,7 @@ TEST_F(HotBox, SpansAndWhatIsNobodysAreNotTaken) {
 TEST_F(HotBox, NoBlockIsTouched) {
   const size_t page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t bytes = 32768;
-  ASSERT_EQ(bytes % page_bytes, 0u);
+  if (bytes % page_bytes != 0) GTEST_SKIP() << "pages of " << page_bytes << " bytes, no cached block has one to itself";
   char* block = static_cast<char*>(NewBlock(bytes));
   ASSERT_EQ(mprotect(block, bytes, PROT_NONE), 0);
   ASSERT_TRUE(hak_hot_box_push(block));

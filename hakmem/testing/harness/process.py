@@ -18,6 +18,7 @@ from typing import Any, Mapping, Optional, Sequence
 TIMEOUT_S = 120
 LIBRARY = pathlib.Path("hakmem/libhakmem.so")
 EMULATOR = os.environ.get("HAKMEM_TEST_EMULATOR", "").split()
+EMULATED_PAGE_BYTES = int(os.environ.get("HAKMEM_TEST_PAGE_BYTES", "4096"))
 # What qemu itself says of a program that a signal ends, and this machine's linker where the program executes others.
 _REMARKS = re.compile(r"^(?:qemu: uncaught target signal|ERROR: ld\.so: object '.*' from LD_).*\n", re.MULTILINE)
 
@@ -33,6 +34,11 @@ def not_on_musl(why: str) -> Any:
 def not_emulated(why: str) -> Any:
     """Skips a test where an emulator runs the programs."""
     return unittest.skipIf(EMULATOR, f"under qemu-user: {why}")
+
+
+def not_emulated_with_large_pages(why: str) -> Any:
+    """Skips a test where an emulator runs the programs with pages larger than the machine's."""
+    return unittest.skipIf(EMULATOR and EMULATED_PAGE_BYTES > 4096, f"under qemu-user, large pages: {why}")
 
 
 @dataclasses.dataclass(frozen=True)

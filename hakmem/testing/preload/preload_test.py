@@ -99,6 +99,7 @@ class Programs(unittest.TestCase):
         self.assertIn("heaps: all 1, parked 0\n", outcome.stderr, str(outcome))
 
     @process.not_on_musl("no LD_AUDIT")
+    @process.not_emulated_with_large_pages("the dynamic linker cannot load an auditor, with HAKMEM or without")
     def test_an_auditor_of_the_dynamic_linker(self) -> None:
         audit = {"LD_AUDIT": str(AUDITOR_LIBRARY.absolute())}
         self.check(run("early", env=audit), "ok\natexit done\ndestructor done\n")
