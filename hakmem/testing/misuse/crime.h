@@ -15,9 +15,7 @@
 #include <string.h>
 
 #include "hakmem/testing/harness/expect.h"
-
-/* Not in every libc; HAKMEM has it everywhere. */
-__attribute__((weak)) int malloc_trim(size_t pad);
+#include "hakmem/testing/harness/malloc_names.h"
 
 /* Of small blocks so many that an allocator comes to the end of every list it has of free ones. */
 enum { CRIME_PROBES_SMALL = 2048, CRIME_PROBES_MEDIUM = 64, CRIME_PROBES_LARGE = 4 };

@@ -7,9 +7,7 @@
 #include <sys/wait.h>
 
 #include "hakmem/testing/harness/expect.h"
-
-/* Not in every libc; HAKMEM has it everywhere. */
-__attribute__((weak)) int malloc_trim(size_t pad);
+#include "hakmem/testing/harness/malloc_names.h"
 
 enum { WORKERS = 4, FORKS = 20, HELD = 2000, BLOCK_BYTES = 64, HANG_S = 60 };
 

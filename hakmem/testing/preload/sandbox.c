@@ -16,9 +16,7 @@
 #include <sys/syscall.h>
 
 #include "hakmem/testing/harness/expect.h"
-
-/* Not in every libc; HAKMEM has it everywhere. */
-__attribute__((weak)) int malloc_trim(size_t pad);
+#include "hakmem/testing/harness/malloc_names.h"
 
 enum { BLOCKS = 500 };
 

@@ -8,10 +8,7 @@
 #include <stdlib.h>
 
 #include "hakmem/testing/harness/expect.h"
-
-/* Not in every libc; HAKMEM has it everywhere. */
-__attribute__((weak)) void* pvalloc(size_t size);
-__attribute__((weak)) int malloc_trim(size_t pad);
+#include "hakmem/testing/harness/malloc_names.h"
 
 /* Not declared by every libc; HAKMEM has them. */
 __attribute__((weak)) void free_sized(void* ptr, size_t size);
