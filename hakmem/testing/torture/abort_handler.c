@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "hakmem/testing/harness/expect.h"
+#include "hakmem/testing/harness/malloc_names.h"
 
 enum { BYTES = 500, HANG_S = 60, HANDLED = 7 };
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "hakmem/testing/harness/malloc_names.h"
 #include "hakmem/testing/torture/memory.h"
 
 enum { THREADS_MAX = 20000, STACK_BYTES = 32 * 1024, SIZES_MAX = 8, STEPS = 3 };

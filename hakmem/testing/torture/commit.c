@@ -2,6 +2,7 @@
  * dump holds it. 20 times to 200 MiB and back: it follows what is live, and no mapping stays behind. Prints the mode. */
 #include <malloc.h>
 
+#include "hakmem/testing/harness/malloc_names.h"
 #include "hakmem/testing/torture/memory.h"
 
 enum { MIB_KIB = 1024, ROUNDS = 20, BLOCKS = 3000, SLACK_KIB = 8 * MIB_KIB };

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "hakmem/testing/harness/expect.h"
+#include "hakmem/testing/harness/malloc_names.h"
 
 enum { BYTES = 200 };
 

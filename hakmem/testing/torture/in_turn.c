@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "hakmem/testing/harness/malloc_names.h"
 #include "hakmem/testing/torture/memory.h"
 
 enum { WARM_UP = 2000, BYTES_A_THREAD = 5, BLOCKS = 30 };

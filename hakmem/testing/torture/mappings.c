@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "hakmem/testing/harness/malloc_names.h"
 #include "hakmem/testing/torture/memory.h"
 
 enum { USUAL_LIMIT = 65530, MIB = 1 << 20, PAGE = 4096, BLOCKS = 400, ERRNO_MARK = 4711 };

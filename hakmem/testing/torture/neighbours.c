@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "hakmem/testing/harness/expect.h"
+#include "hakmem/testing/harness/malloc_names.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
