@@ -10,6 +10,7 @@ static void* allocate_and_end(void* unused) {
 }
 
 int main(void) {
+  crime_other(64); /* this thread has a heap of its own, and does not take over the other's */
   pthread_t thread;
   EXPECT(pthread_create(&thread, NULL, allocate_and_end, NULL) == 0);
   EXPECT(pthread_join(thread, NULL) == 0);
