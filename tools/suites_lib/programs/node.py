@@ -11,7 +11,7 @@ _FLAGS = {
     "small young generation": ["--max-semi-space-size=1"],
     "no compiler": ["--jitless", "--no-expose-wasm"],
     "always optimised": ["--always-turbofan", "--max-lazy"],
-    "compacting": ["--always-compact", "--gc-interval=20000"],
+    "compacting": ["--compact-on-every-full-gc", "--gc-interval=20000"],
     "one thread": ["--single-threaded"],
 }
 
