@@ -5,6 +5,7 @@ HAKMEM_TEST_EMULATOR in the environment: they are for another processor, and thi
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import pathlib
@@ -18,6 +19,7 @@ from typing import Any, Mapping, Optional, Sequence
 TIMEOUT_S = 120
 LIBRARY = pathlib.Path("hakmem/libhakmem.so")
 EMULATOR = os.environ.get("HAKMEM_TEST_EMULATOR", "").split()
+_ADDR_NO_RANDOMIZE = 0x0040000  # sys/personality.h
 EMULATED_PAGE_BYTES = int(os.environ.get("HAKMEM_TEST_PAGE_BYTES", "4096"))
 # What qemu itself says of a program that a signal ends, and this machine's linker where the program executes others.
 _REMARKS = re.compile(r"^(?:qemu: uncaught target signal|ERROR: ld\.so: object '.*' from LD_).*\n", re.MULTILINE)
@@ -58,6 +60,12 @@ class Outcome:
     def __str__(self) -> str:
         ended = self.signal_name or f"status {self.status}"
         return f"`{self.command}` ended with {ended}\n--- stdout\n{self.stdout}--- stderr\n{self.stderr}---"
+
+
+def fix_addresses() -> None:
+    """For `preexec_fn`: no random addresses, where the kernel allows it. What lies next to a mapping is then always the
+    same. One heap in 400 would lie across a multiple of 4 GiB, and have a leaf of the registry, a MiB, beside it."""
+    ctypes.CDLL(None).personality(_ADDR_NO_RANDOMIZE)
 
 
 def run(

@@ -14,7 +14,9 @@ PEERS = "\n## Beside the peers\n"
 
 
 def commit(crime: crimes.Crime, **env: str) -> process.Outcome:
-    return process.run(crimes.FOLDER / crime.name, env=env, preload=[process.LIBRARY])
+    program = crimes.FOLDER / crime.name
+    return process.run(program, env=env, preload=[process.LIBRARY], preexec_fn=process.fix_addresses)
+
 
 # dlmopen; what lies behind a mapping.
 NEED_GLIBC = {"free_block_of_other_libc", "overflow_whale"}

@@ -1,6 +1,5 @@
 """Programs with libhakmem.so preloaded: each shows what it must and nothing on stderr."""
 
-import ctypes
 import pathlib
 import re
 import resource
@@ -13,7 +12,6 @@ FOLDER = pathlib.Path("hakmem/testing/preload")
 AUDITOR_LIBRARY = FOLDER / "libauditor_lib.so"
 DEEPBIND_LIBRARY = FOLDER / "libdeepbind_lib.so"
 MIB = 1 << 20
-ADDR_NO_RANDOMIZE = 0x0040000  # sys/personality.h
 
 # What each option is by default is not told here.
 HELLO = re.compile(
@@ -28,12 +26,6 @@ NOT_ON_MUSL = {"early", "introspection", "operators"} if process.IS_MUSL else se
 
 # For a child by vfork: of this machine's processor under an emulator, which the kernel does not start by itself.
 CHILD = "/bin/true" if process.EMULATOR else str((FOLDER / "execs").absolute())
-
-
-def fix_addresses() -> None:
-    """Where the kernel allows it, no random addresses: one heap in 400 would lie across a multiple of 4 GiB, and need a
-    MiB more of the registry."""
-    ctypes.CDLL(None).personality(ADDR_NO_RANDOMIZE)
 
 
 def run(program: str, *args: str, **options) -> process.Outcome:
@@ -108,7 +100,7 @@ class Programs(unittest.TestCase):
     def check_limit(self, kind: int, limit_mib: int) -> None:
         with self.subTest(kind=kind, limit_mib=limit_mib):
             limit = (limit_mib * MIB, limit_mib * MIB)
-            outcome = run("limits", preexec_fn=lambda: (fix_addresses(), resource.setrlimit(kind, limit)))
+            outcome = run("limits", preexec_fn=lambda: (process.fix_addresses(), resource.setrlimit(kind, limit)))
             self.assertEqual((outcome.status, outcome.stderr), (0, ""), str(outcome))
             *fills, last = outcome.stdout.splitlines()
             self.assertEqual(last, "ok", str(outcome))

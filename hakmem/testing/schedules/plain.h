@@ -51,7 +51,7 @@ class PlainMemory {
     uint32_t run;       // everything below is of this run
     bool saved;
     uint8_t count;
-    Record records[13];
+    Record records[29];
   };
 
   Cell* Find(uintptr_t granule);
