@@ -179,7 +179,8 @@ void* hak_gate_aligned(size_t alignment, size_t size_bytes) {
     if (block == NULL) return no_memory();
   }
   if (HAK_CFG_ASAN) {
-    hak_poison(block, hak_gate_usable_size(block));
+    const block_info info = find_block(block);
+    if (info.is_start) hak_poison(block, info.usable_bytes); /* after a free of an interior pointer it may be none */
     hak_unpoison(block, size_bytes);
   }
   return block;

@@ -108,7 +108,7 @@ class Page(unittest.TestCase):
     def test_every_program_is_committed(self) -> None:
         """Programs beside the table would never run."""
         built = {path.name for path in crimes.FOLDER.iterdir() if path.suffix == "" and path.is_file()}
-        self.assertEqual(built - {"misuse_test"}, {crime.name for crime in CRIMES})
+        self.assertEqual(built - {"misuse_test"}, {crime.name for crime in CRIMES} | LEFT_OUT)
 
 
 if __name__ == "__main__":
