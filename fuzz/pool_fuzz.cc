@@ -4,12 +4,12 @@
  * The pool's other half, the bins' own lists, is played here as warm_pool plays it. Descriptors are made before the first
  * input, so that each finds the same pool: no SuperSlab, three heaps, no leaf of the registry. */
 #include <array>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "fuzz/input.h"
 #include "fuzz/kernel.h"
+#include "fuzz/option.h"
 #include "fuzz/pool_model.h"
 #include "hakmem/base/base.h"
 #include "hakmem/config/config.h"
@@ -40,13 +40,10 @@ hak_shared_pool_figures Figures() { return hak_shared_pool_read_figures(); }
 
 hak_heap* heaps[kHeaps]; /* active before each input, and after it */
 
-void LoadOption(uint8_t choice) {
+void ChooseOption(uint8_t choice) {
   static const char* const kEntries[] = {"HAKMEM_SUPERSLAB_CACHE=0", "HAKMEM_SUPERSLAB_CACHE=1",
                                          "HAKMEM_SUPERSLAB_CACHE=4", "HAKMEM_HUGE_PAGES=0"};
-  std::string entry = kEntries[choice % 4];
-  char* environment[] = {entry.data(), nullptr};
-  hak_config_reset_for_test();
-  hak_config_load_as(environment, false);
+  fuzz::LoadOption(kEntries[choice % 4]);
 }
 
 void MakeDescriptors() {
@@ -64,7 +61,7 @@ void MakeDescriptors() {
 class Session {
  public:
   explicit Session(fuzz::Input input) : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kOftenOne) {
-    LoadOption(input_.TakeByte());
+    ChooseOption(input_.TakeByte());
     hak_shared_pool_set_clock(kStartMs);
     FUZZ_CHECK(Figures().superslabs == 0);
   }

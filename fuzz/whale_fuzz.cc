@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "fuzz/input.h"
 #include "fuzz/kernel.h"
+#include "fuzz/option.h"
 #include "hakmem/base/base.h"
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
@@ -49,13 +49,10 @@ struct Cached {
   uint64_t freed_ms;
 };
 
-void LoadOption(uint8_t choice) {
+void ChooseOption(uint8_t choice) {
   static const char* const kEntries[] = {"HAKMEM_WHALE_CACHE_BYTES=0", "HAKMEM_WHALE_CACHE_BYTES=1m",
                                          "HAKMEM_WHALE_CACHE_BYTES=8m", "HAKMEM_DECAY_MS=500"};
-  std::string entry = kEntries[choice % 4];
-  char* environment[] = {entry.data(), nullptr};
-  hak_config_reset_for_test();
-  hak_config_load_as(environment, false);
+  fuzz::LoadOption(kEntries[choice % 4]);
 }
 
 void MakeDescriptors() {
@@ -72,7 +69,7 @@ void MakeDescriptors() {
 class Session {
  public:
   explicit Session(fuzz::Input input) : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kOftenOne) {
-    LoadOption(input_.TakeByte());
+    ChooseOption(input_.TakeByte());
     limit_bytes_ = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
     FUZZ_CHECK(Figures().live + Figures().cached == 0);
   }
