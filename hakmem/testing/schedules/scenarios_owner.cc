@@ -1,4 +1,6 @@
 // Slabs that change owner while others free their blocks: docs/memory_order.md, "Mailbox and pending".
+#include <utility>
+
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/testing/schedules/scenarios.h"
@@ -53,19 +55,11 @@ Scenario ReleaseUnderAPublisher() {
   return scenario;
 }
 
-// The protocol of N1 to N4 and M0 to M2 alone: a mark without an owner, and an owner who comes.
-Scenario OwnerComesBetweenLooks() {
-  World world = NewWorld();
-  hak_heap* heap = AddHeap(&world);
-  hak_heap* next = AddHeap(&world);
-  hak_slab* slab = AddSlab(&world, heap, 1);
-  Publish(slab, 1);
-  Drain(world, heap);
-  Expect(hak_ptr_load_relaxed(&slab->mailbox) == nullptr, "released");
+// `first`, while a slab that has no owner gets one and a block of it is freed.
+Scenario BesideANextOwner(const World& world, hak_slab* slab, hak_heap* next, Thread first) {
   Scenario scenario;
   scenario.threads = {
-      /* What a publisher does whose bit another's push has brought home already. */
-      {"late", [=] { door_notify_owner(slab); }},
+      std::move(first),
       {"next owner",
        [=] {
          door_set_mailbox(slab, next, world.size_class);
@@ -79,6 +73,19 @@ Scenario OwnerComesBetweenLooks() {
   };
   scenario.end = [=] { CheckStacks(world); };
   return scenario;
+}
+
+// The protocol of N1 to N4 and M0 to M2 alone: a mark without an owner, and an owner who comes.
+Scenario OwnerComesBetweenLooks() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_heap* next = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 1);
+  Publish(slab, 1);
+  Drain(world, heap);
+  Expect(hak_ptr_load_relaxed(&slab->mailbox) == nullptr, "released");
+  /* What a publisher does whose bit another's push has brought home already. */
+  return BesideANextOwner(world, slab, next, {"late", [=] { door_notify_owner(slab); }});
 }
 
 // Posted to a parked heap whose slab is adopted singly, while a third thread takes the heap whole.
@@ -139,22 +146,7 @@ Scenario OwnerComesUnderADrain() {
   door_unlist(slab, heap, world.size_class);
   door_release_mailbox(slab);
   door_post_late(slab, hak_heap_mailbox(heap, world.size_class));
-  Scenario scenario;
-  scenario.threads = {
-      {"former", [=] { Drain(world, heap); }},
-      {"next owner",
-       [=] {
-         door_set_mailbox(slab, next, world.size_class);
-         door_set_flag(kBlock);
-       }},
-      {"freer",
-       [=] {
-         door_wait_for_flag();
-         Publish(slab, 4);
-       }},
-  };
-  scenario.end = [=] { CheckStacks(world); };
-  return scenario;
+  return BesideANextOwner(world, slab, next, {"former", [=] { Drain(world, heap); }});
 }
 
 // The owner's thread ends while another frees and a third looks for slabs to adopt.

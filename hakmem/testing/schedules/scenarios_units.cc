@@ -1,4 +1,7 @@
 // Units of SuperSlabs: claim, release, purge, the tier index, the set of dirty SuperSlabs.
+#include <utility>
+#include <vector>
+
 #include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/testing/schedules/scenarios.h"
@@ -290,42 +293,31 @@ Scenario Purge() {
   return scenario;
 }
 
-// Threads change one mask and refresh.
-Scenario Index() {
+// Threads change the mask of SuperSlab 0, which has `free_units` at first, and refresh.
+Scenario ChangesOfAMask(uint32_t free_units, std::vector<Thread> threads) {
   NewWorld();
-  door_new_superslab(0);
+  door_new_superslab(free_units);
   Scenario scenario;
-  scenario.threads = {
-      {"adds few", [] { door_change_mask(0, 0xff, 0); }},
-      {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
-  };
+  scenario.threads = std::move(threads);
   scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
   return scenario;
 }
 
-Scenario IndexDown() {
-  NewWorld();
-  door_new_superslab(0xff);
-  Scenario scenario;
-  scenario.threads = {
-      {"removes", [] { door_change_mask(0, 0, 0xff); }},
-      {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
-  };
-  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
-  return scenario;
+Thread Removes() {
+  return {"removes", [] { door_change_mask(0, 0, 0xff); }};
 }
+Thread AddsMany() {
+  return {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }};
+}
+
+Scenario Index() {
+  return ChangesOfAMask(0, {{"adds few", [] { door_change_mask(0, 0xff, 0); }}, AddsMany()});
+}
+
+Scenario IndexDown() { return ChangesOfAMask(0xff, {Removes(), AddsMany()}); }
 
 Scenario IndexThree() {
-  NewWorld();
-  door_new_superslab(0xff);
-  Scenario scenario;
-  scenario.threads = {
-      {"removes", [] { door_change_mask(0, 0, 0xff); }},
-      {"adds many", [] { door_change_mask(0, 0xffff0000u, 0); }},
-      {"removes many", [] { door_change_mask(0, 0, 0xffff0000u); }},
-  };
-  scenario.end = [] { Expect(door_index_agrees(0), "the tier index is wrong in the end"); };
-  return scenario;
+  return ChangesOfAMask(0xff, {Removes(), AddsMany(), {"removes many", [] { door_change_mask(0, 0, 0xffff0000u); }}});
 }
 
 // Two SuperSlabs of one word of the index.
