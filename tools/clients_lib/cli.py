@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import pathlib
-import signal
 import sys
 import tempfile
 
@@ -24,21 +23,19 @@ def main(arguments: list[str]) -> int:
         return 0
     if not chosen:
         return _cannot(f"no client matches {options.only}; see --list")
-    lacking = packages.missing_for_runner()
-    if lacking and not (not options.no_install and packages.can_install() and packages.install(lacking)):
+    lacking = packages.still_missing_for_runner(not options.no_install)
+    if lacking:
         return _cannot(f"missing Debian packages: {' '.join(lacking)}")
     if options.no_install is False and not packages.can_install():
         needed = sorted({package for one in chosen for package in one.missing_packages()})
         if needed:
             return _cannot(f"not root, so these Debian packages are to be installed first: {' '.join(needed)}")
     processes.adopt_orphans()
-    # An interrupted command cleans up as well: servers, temporary folders.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    processes.clean_up_when_stopped()
     with tempfile.TemporaryDirectory(prefix="hakmem-preload-") as folder:
         pathlib.Path(folder).chmod(0o755)
         try:
-            mode = _candidate(options.lib, pathlib.Path(folder))
+            mode = preload.chosen(options.lib, pathlib.Path(folder))
         except preload.PreloadError as error:
             return _cannot(str(error))
         results = _run_all(chosen, mode, options)
@@ -78,12 +75,6 @@ def _choose(patterns: str | None) -> list[client.Client]:
     if not patterns:
         return everything
     return [c for c in everything if any(fnmatch.fnmatch(c.name, p) for p in patterns.split(","))]
-
-
-def _candidate(lib: str | None, folder: pathlib.Path) -> Mode:
-    if lib == "libc":
-        return preload.libc_again()
-    return preload.candidate(pathlib.Path(lib) if lib else preload.build(), folder)
 
 
 def _run_all(chosen: list[client.Client], mode: Mode, options: argparse.Namespace) -> list[ClientResult]:

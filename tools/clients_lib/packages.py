@@ -20,6 +20,12 @@ def missing_for_runner() -> list[str]:
     return [package for program, package in RUNNER_PROGRAMS.items() if not os.path.exists(program)]
 
 
+def still_missing_for_runner(may_install: bool) -> list[str]:
+    """What the runner needs and cannot have; what is missing is installed first, where that is allowed and possible."""
+    missing = missing_for_runner()
+    return [] if missing and may_install and can_install() and install(missing) else missing
+
+
 def can_install() -> bool:
     """True when apt may be asked."""
     return os.getuid() == 0 and shutil.which("apt-get") is not None

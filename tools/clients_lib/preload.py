@@ -48,6 +48,13 @@ def candidate(lib: pathlib.Path, folder: pathlib.Path) -> Mode:
     return mode
 
 
+def chosen(lib: str | None, folder: pathlib.Path) -> Mode:
+    """What --lib names: a library, libc once more for "libc", HAKMEM as it is built here for None."""
+    if lib == "libc":
+        return libc_again()
+    return candidate(pathlib.Path(lib) if lib else build(), folder)
+
+
 def libc_again() -> Mode:
     """A candidate that is libc once more: what differs then is volatile, not the allocator's doing."""
     return Mode("libc-again", None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import pathlib
-import signal
 import sys
 import tempfile
 
@@ -30,17 +29,15 @@ def main(arguments: list[str]) -> int:
         for one in chosen:
             print(f"{one.name:16} {one.summary}")
         return 0
-    lacking = packages.missing_for_runner()
-    if lacking and not (not options.no_install and packages.can_install() and packages.install(lacking)):
+    lacking = packages.still_missing_for_runner(not options.no_install)
+    if lacking:
         return _cannot(f"missing Debian packages: {' '.join(lacking)}")
     processes.adopt_orphans()
-    # An interrupted command cleans up as well: servers, temporary folders.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    processes.clean_up_when_stopped()
     with tempfile.TemporaryDirectory(prefix="hakmem-preload-") as folder:
         pathlib.Path(folder).chmod(0o755)
         try:
-            mode = _candidate(options.lib, pathlib.Path(folder))
+            mode = preload.chosen(options.lib, pathlib.Path(folder))
         except preload.PreloadError as error:
             return _cannot(str(error))
         results = _run_all(chosen, mode, options)
@@ -74,12 +71,6 @@ def _choose(patterns: list[str]) -> list[Suite]:
         if not any(fnmatch.fnmatch(one.name, pattern) for one in everything):
             raise ValueError(f"no suite is called {pattern}; see --list")
     return [one for one in everything if not patterns or any(fnmatch.fnmatch(one.name, p) for p in patterns)]
-
-
-def _candidate(lib: str | None, folder: pathlib.Path) -> Mode:
-    if lib == "libc":
-        return preload.libc_again()
-    return preload.candidate(pathlib.Path(lib) if lib else preload.build(), folder)
 
 
 def _run_all(chosen: list[Suite], mode: Mode, options: argparse.Namespace) -> list[SuiteResult]:
