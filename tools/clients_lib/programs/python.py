@@ -53,6 +53,15 @@ class Objects(Client):
         session.step("objects", [_PYTHON, WORKLOADS / "objects.py"], env=env)
 
 
+def with_suite(missing: list[str]) -> list[str]:
+    """The packages that are missing, and python's test suite where it is."""
+    if missing:
+        return missing + ["libpython3-testsuite"]
+    version = suite_version()
+    there = pathlib.Path(f"/usr/lib/python{version}/test/test_json").exists()
+    return [] if there else [f"libpython{version}-testsuite"]
+
+
 class _Suite(Client):
     """Base: modules of Python's test suite, compared test by test."""
 
@@ -60,12 +69,7 @@ class _Suite(Client):
     normalised = "the test runner's log (timings) is left out; compared are each test's outcome and the exit status"
 
     def missing_packages(self) -> list[str]:
-        missing = super().missing_packages()
-        if missing:
-            return missing + ["libpython3-testsuite"]
-        version = suite_version()
-        there = pathlib.Path(f"/usr/lib/python{version}/test/test_json").exists()
-        return [] if there else [f"libpython{version}-testsuite"]
+        return with_suite(super().missing_packages())
 
     @staticmethod
     def suite(session: Session, label: str, modules: list[str], env: dict[str, str]) -> None:

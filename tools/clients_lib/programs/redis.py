@@ -93,7 +93,7 @@ class Redis(Client):
         path = session.work / "redis.sock"
         server = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", session.work]
         server += ["--appendonly", "no", "--enable-debug-command", "yes", "--daemonize", "no", "--bind", "127.0.0.1"]
-        with session.server("redis-server", server, lambda: _answers(path)):
+        with session.server("redis-server", server, lambda: answers(path)):
             connection = Connection(path)
             try:
                 self._drive(session, connection, path)
@@ -128,13 +128,16 @@ def test_names(output: bytes) -> bytes:
     return b"\n".join(re.findall(rb"(?:^|\r|\n)([A-Z][^\r\n:]*): [\d.]+ requests per second", output))
 
 
-def _answers(path: pathlib.Path) -> bool:
+def answers(path: pathlib.Path) -> bool:
+    """A server at this socket is up, and has loaded what it had saved."""
     try:
         connection = Connection(path)
     except OSError:
         return False
     try:
         return connection.command("PING") == b"PONG"
+    except ClientError:
+        return False  # still loading
     finally:
         connection.close()
 

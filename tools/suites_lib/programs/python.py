@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import re
 import xml.etree.ElementTree
 
 from clients_lib.model import ClientError
-from clients_lib.programs.python import suite_version
+from clients_lib.programs.python import with_suite
 from clients_lib.session import Session, Word
 from suites_lib import suite
 
@@ -71,12 +70,7 @@ class _PythonSuite(suite.Suite):
     env: dict[str, str] = {}
 
     def missing_packages(self) -> list[str]:
-        missing = super().missing_packages()
-        if missing:
-            return missing + ["libpython3-testsuite"]
-        version = suite_version()
-        there = pathlib.Path(f"/usr/lib/python{version}/test/test_json").exists()
-        return [] if there else [f"libpython{version}-testsuite"]
+        return with_suite(super().missing_packages())
 
     def run(self, session: Session) -> None:
         self._modules(session, QUICK if self.quick else ["-x", *LEFT_OUT])

@@ -7,7 +7,7 @@ import threading
 import time
 
 from clients_lib.model import ClientError
-from clients_lib.programs.redis import Connection, commands
+from clients_lib.programs.redis import Connection, answers, commands
 from clients_lib.session import Session, Word
 from suites_lib import suite
 
@@ -126,7 +126,7 @@ class _Serving:
         argv: list[Word] = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", session.work]
         argv += ["--enable-debug-command", "yes", "--daemonize", "no", "--io-threads", "2", "--appendfsync", "no"]
         argv += ["--auto-aof-rewrite-percentage", "0", *more]  # rewritten when the saver says so, and only then
-        self._server = session.server(label, argv, lambda: _is_ready(path))
+        self._server = session.server(label, argv, lambda: answers(path))
         self._path = path
 
     def __enter__(self) -> Connection:
@@ -137,19 +137,6 @@ class _Serving:
     def __exit__(self, *error: object) -> None:
         self._connection.close()
         self._server.__exit__(*error)
-
-
-def _is_ready(path: pathlib.Path) -> bool:
-    try:
-        connection = Connection(path)
-    except OSError:
-        return False
-    try:
-        return connection.command("PING") == b"PONG"
-    except ClientError:
-        return False  # still loading
-    finally:
-        connection.close()
 
 
 def _digest(connection: Connection) -> object:
