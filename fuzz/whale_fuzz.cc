@@ -14,6 +14,7 @@
 #include "hakmem/base/base.h"
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
+#include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/whale_cache/whale_cache.h"
@@ -281,7 +282,7 @@ class Session {
     hak_unpoison(old_base, old_bytes); /* as the gate does: the pages may go elsewhere */
     const bool is_done = hak_whale_cache_resize(live->whale, bytes);
     if (!is_done) {
-      FUZZ_CHECK(bytes > old_bytes && (bytes >= kHopelessBytes || IsRefused()));
+      FUZZ_CHECK(bytes > old_bytes && (bytes >= kHopelessBytes || IsRefused() || AreMovesGivenUp()));
       FUZZ_CHECK(live->whale->base == old_base && live->whale->size_bytes == old_bytes);
       CheckLive(*live);
       return;
@@ -354,6 +355,9 @@ class Session {
   }
 
   bool IsRefused() const { return kernel_.AllRefusals() != refusals_; }
+
+  /* Refused so often that they may not be tried any more. */
+  static bool AreMovesGivenUp() { return fuzz::Kernel::Refusals(HAK_OS_FAKE_MREMAP) >= HAK_OS_TARGETS_LEFT_MAX; }
 
   /* The calls of munmap since Begin. */
   std::vector<fuzz::Unmapping> Noted() {

@@ -11,8 +11,7 @@ static hak_atomic_u64 page_bytes_known;
 static hak_atomic_u64 next_aligned_hint;
 static hak_atomic_u64 map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes;
 
-/* Targets of failed moves that could not be unmapped. Past the limit no more moves are tried. */
-enum { TARGETS_LEFT_MAX = 16 };
+/* Targets of failed moves that could not be unmapped. */
 static hak_atomic_u32 targets_left;
 
 size_t hak_os_page_bytes(void) {
@@ -128,7 +127,7 @@ bool hak_os_grow_in_place(void* base, size_t old_bytes, size_t new_bytes) {
 }
 
 void* hak_os_reserve_aligned(size_t size_bytes, size_t alignment) {
-  if (hak_u32_load_relaxed(&targets_left) >= TARGETS_LEFT_MAX) return NULL;
+  if (hak_u32_load_relaxed(&targets_left) >= HAK_OS_TARGETS_LEFT_MAX) return NULL;
   return map_aligned(size_bytes, alignment, PROT_NONE);
 }
 

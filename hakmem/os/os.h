@@ -40,6 +40,9 @@ void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted);
 /** Grows the mapping at `base` where it lies. True on success. */
 bool hak_os_grow_in_place(void* base, size_t old_bytes, size_t new_bytes);
 
+/** Past so many targets that failed moves have left behind, no more are given out. */
+enum { HAK_OS_TARGETS_LEFT_MAX = 16 };
+
 /** Address space without memory or access on a multiple of `alignment`, as a target for hak_os_move_to; or NULL, also
  *  when too many moves have failed. */
 void* hak_os_reserve_aligned(size_t size_bytes, size_t alignment);
