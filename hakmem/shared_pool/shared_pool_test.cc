@@ -366,6 +366,23 @@ TEST_F(SharedPool, DrainReleasesWhatIsEmptyInParkedHeaps) {
   EXPECT_EQ(bin->partial, nullptr);
 }
 
+TEST_F(SharedPool, AnAdoptionReleasesWhatIsEmpty) {
+  hak_heap* orphan = hak_heap_acquire(kHeapLimit);
+  hak_slab* emptied = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_slab* partial = hak_shared_pool_acquire(orphan, kOneUnitClass);
+  hak_heap_bin(orphan, kOneUnitClass)->stride = emptied->block_bytes;
+  for (hak_slab* slab : {emptied, partial}) hak_slab_take_run(slab);
+  hak_heap* heap = hak_heap_acquire(kHeapLimit); /* before: it would take the orphan whole */
+  hak_heap_park(orphan);
+  hak_remote_free_publish(emptied, 0, ~0ull);
+  hak_remote_free_publish(partial, 0, 1);
+  EXPECT_EQ(hak_shared_pool_acquire(heap, kOneUnitClass), partial);
+  EXPECT_EQ(Figures().live_slabs, 1u);
+  hak_slab_give_word(partial, 0, ~1ull);
+  hak_shared_pool_release(heap, partial);
+  hak_heap_park(heap);
+}
+
 TEST_F(SharedPool, DrainGoesRoundTheParkedHeaps) {
   std::vector<hak_heap*> heaps;
   for (int i = 0; i < 3; i++) heaps.push_back(hak_heap_acquire(kHeapLimit));

@@ -218,6 +218,22 @@ TEST_F(WarmPool, TheRestOfARunGoesBackToItsSlab) {
   GiveAll(slab);
 }
 
+TEST_F(WarmPool, TheRestOfARunIsAsCleanAsItWas) {
+  Use(hak_size_class_of(4096)); /* one word: clean or not block by block */
+  ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
+  ASSERT_TRUE(bin_->run_zeroed) << "a new mapping";
+  hak_slab* slab = bin_->current;
+  const uint64_t all = bin_->run_mask;
+  hak_warm_pool_give_run(heap_, bin_);
+  EXPECT_EQ(slab->clean_bits, all);
+  EXPECT_EQ(TakeRun().mask, all);
+  hak_warm_pool_give_word(heap_, bin_, slab, 0, all); /* the program had them */
+  ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
+  ASSERT_FALSE(bin_->run_zeroed);
+  hak_warm_pool_give_run(heap_, bin_);
+  EXPECT_EQ(slab->clean_bits, 0u);
+}
+
 TEST_F(WarmPoolDeathTest, ABlockOfTheRunThatWasFreedIsReported) {
   ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
   hak_slab* slab = bin_->current;
