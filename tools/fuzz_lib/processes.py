@@ -29,11 +29,12 @@ class Ended:
     cpu_s: float
     wall_s: float
     was_stopped: bool  # by us
+    was_late: bool = False  # and so killed by us
 
     @property
     def is_failure(self) -> bool:
         """True when the target failed, and not when the time was up or somebody interrupted it."""
-        stopped = self.was_stopped and -self.status in _OUR_SIGNALS
+        stopped = (self.was_stopped or self.was_late) and -self.status in _OUR_SIGNALS
         return self.status not in (0, INTERRUPTED) and not stopped
 
 
@@ -69,7 +70,13 @@ class Processes:
             self._running.add(process)
         if self.is_stopped:
             _signal_group(process, signal.SIGINT)
-        killer = threading.Timer(limit_s, _signal_group, (process, signal.SIGKILL)) if limit_s else None
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            _signal_group(process, signal.SIGKILL)
+
+        killer = threading.Timer(limit_s, kill) if limit_s else None
         if killer:
             killer.daemon = True
             killer.start()
@@ -84,7 +91,7 @@ class Processes:
             self._running.discard(process)
         process.returncode = os.waitstatus_to_exitcode(status)
         cpu_s = usage.ru_utime + usage.ru_stime
-        return Ended(process.returncode, cpu_s, time.monotonic() - begin, self.is_stopped)
+        return Ended(process.returncode, cpu_s, time.monotonic() - begin, self.is_stopped, late.is_set())
 
     def stop(self) -> None:
         """Asks every process to end, and kills those that do not."""

@@ -181,7 +181,11 @@ class Session:
         command = libfuzzer.fuzz_command(unit.binary, unit.target, corpus, found, round(seconds), runs)
         ended = self._processes.run(command, log, seconds + _OVERTIME_S)
         artifacts = sorted(path for path in found.iterdir() if path.is_file())
-        crashed = ended.is_failure or bool(artifacts)
+        if ended.was_late:
+            self._say(f"{unit.target.name}: killed, since it did not end in time: is the machine busy?")
+        slow = [path for path in artifacts if self._is_only_slow(unit, path)]
+        artifacts = [path for path in artifacts if path not in slow]
+        crashed = bool(artifacts) or (ended.is_failure and not slow)
         with self._mutex:
             self._count(number, unit, log, ended, crashed)
             unit.given_s -= max(0.0, seconds - ended.wall_s)
@@ -238,6 +242,14 @@ class Session:
             place = results_folder.file_regression(unit.target, signature.name, content)
             self.new_regressions.append(place)
             self._say(f"{unit.target.name}: filed {place} ({how})")
+
+    def _is_only_slow(self, unit: Unit, artifact: pathlib.Path) -> bool:
+        """True for an input that took too long and passes alone: the machine was busy. It goes to the corpus."""
+        if not artifact.name.startswith("timeout-") or self._failure_of(unit, artifact) is not None:
+            return False
+        self._say(f"{unit.target.name}: {artifact.name} took too long, and passes alone: is the machine busy?")
+        self._results.take_input(unit.target, artifact)
+        return True
 
     def _smaller(self, unit: Unit, original: pathlib.Path, signature: crashes.Signature) -> tuple[bytes, str]:
         """The input to file, in place of the original where a smaller one crashes the same way; and a remark."""

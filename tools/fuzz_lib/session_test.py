@@ -37,6 +37,12 @@ for path in sorted(last.iterdir()):
 print("#10\\tINITED cov: 3 ft: 4 corp: 1/1b exec/s: 5 rss: 6Mb", flush=True)
 if (here / "KILL").exists(): os.kill(os.getpid(), signal.SIGKILL)
 if (here / "FIND").exists(): die((here / "FIND").read_bytes(), options["artifact_prefix"])
+if (here / "SLOW").exists():
+    data = (here / "SLOW").read_bytes()
+    pathlib.Path(options["artifact_prefix"] + "timeout-" + hashlib.sha1(data).hexdigest()).write_bytes(data)
+    print("ERROR: libFuzzer: timeout after 31 seconds", flush=True)
+    (here / "SLOW").unlink()
+    sys.exit(70)
 if (here / "WAIT").exists(): time.sleep(60)
 print("stat::number_of_executed_units: %%s" %% options.get("runs", 100))
 '''
@@ -142,6 +148,32 @@ class SessionTest(unittest.TestCase):
         (self.folder / "KILL").touch()
         session = self._run(self._session(limits=Limits(executions=10)))
         self.assertEqual(list(session.units[0].crashes), ["no-input-status--9"])
+
+    def test_slow_input_that_passes_alone(self) -> None:
+        """No crash: something else kept the machine busy. The input is kept, in the corpus."""
+        (self.folder / "SLOW").write_bytes(b"fine")
+        session = self._run(self._session(limits=Limits(executions=10)))
+        unit = session.units[0]
+        self.assertEqual((session.crash_count(), session.new_regressions), (0, []))
+        self.assertEqual(Totals(self.results.totals).of("a", "fuzz").crashes, 0)
+        self.assertTrue((self.results.corpus(unit.target) / digest(b"fine")).exists())
+        self.assertRegex(self.said[0], "^a: timeout-[0-9a-f]+ took too long, and passes alone")
+
+    def test_slow_input_that_fails_alone(self) -> None:
+        """A hang is filed like a crash."""
+        (self.folder / "SLOW").write_bytes(b"BUG")
+        session = self._run(self._session(limits=Limits(executions=10)))
+        self.assertEqual([path.read_bytes() for path in session.new_regressions], [b"BUG"])
+        self.assertEqual(session.crash_count(), 1)
+
+    def test_process_that_does_not_end_in_time(self) -> None:
+        """It is killed, which says nothing about the target."""
+        (self.folder / "WAIT").touch()
+        corpus = self.folder / "corpus"
+        corpus.mkdir()
+        ended = self.processes.run([str(self.binary), str(corpus)], None, 0.5)
+        self.assertTrue(ended.was_late)
+        self.assertFalse(ended.is_failure)
 
     def test_stop_keeps_the_figures(self) -> None:
         """The process is asked to end, and what it says at the end is counted."""
