@@ -3,6 +3,7 @@
  *
  * So most frees are of blocks whose thread is gone, and threads come and go all the time. There are --lanes tables,
  * each with one worker at a time; the thread that starts a lane's workers fills its table and then sleeps.
+ * A profile is a set of values for sizes, slots and lanes; options that are given replace its values.
  * One operation is one free or one malloc; a replacement is two. A new block's first byte is written; a block is
  * read and checked before it is freed. */
 #include "bench/support/args.h"
@@ -12,18 +13,32 @@
 
 enum { CHUNK = 2048, MAX_SLOTS = 1 << 24, MAX_BYTES = 1 << 30 };
 
-static uint64_t opt_min = 8;
-static uint64_t opt_max = 1000;
-static uint64_t opt_slots = 5000;
+typedef struct profile {
+  uint64_t min;
+  uint64_t max;
+  uint64_t slots;
+  uint64_t lanes;
+} profile;
+
+enum { PROFILE_MIXED };
+
+static const char* const profile_names[] = {"mixed", "tiny", "mid", "mt", NULL};
+static const profile profiles[] = {{8, 1000, 5000, 2}, {8, 128, 1000, 2}, {1024, 32768, 500, 2}, {8, 1000, 5000, 8}};
+
+static uint64_t opt_profile = PROFILE_MIXED;
+static uint64_t opt_min = 0;
+static uint64_t opt_max = 0;
+static uint64_t opt_slots = 0;
 static uint64_t opt_handover = 100000;
-static uint64_t opt_lanes = 2;
+static uint64_t opt_lanes = 0;
 
 static const bench_option options[] = {
-    {"min", "smallest block, bytes", &opt_min, 1, MAX_BYTES, NULL},
-    {"max", "largest block, bytes", &opt_max, 1, MAX_BYTES, NULL},
-    {"slots", "blocks of each lane", &opt_slots, 1, MAX_SLOTS, NULL},
+    {"profile", "values of what is 0 below", &opt_profile, 0, 0, profile_names},
+    {"min", "smallest block, bytes", &opt_min, 0, MAX_BYTES, NULL},
+    {"max", "largest block, bytes", &opt_max, 0, MAX_BYTES, NULL},
+    {"slots", "blocks of each lane", &opt_slots, 0, MAX_SLOTS, NULL},
     {"handover", "operations after which a thread hands over", &opt_handover, 2, UINT64_MAX / 2, NULL},
-    {"lanes", "workers at a time", &opt_lanes, 1, BENCH_MAX_THREADS, NULL},
+    {"lanes", "workers at a time", &opt_lanes, 0, BENCH_MAX_THREADS, NULL},
 };
 
 static const bench_program program = {"larson", "worker threads that hand their blocks over", options,
@@ -77,8 +92,16 @@ static uint64_t work(bench_team* team, unsigned index) {
   return self.ops;
 }
 
+static void apply_profile(const profile* values) {
+  if (opt_min == 0) opt_min = values->min;
+  if (opt_max == 0) opt_max = values->max;
+  if (opt_slots == 0) opt_slots = values->slots;
+  if (opt_lanes == 0) opt_lanes = values->lanes;
+}
+
 int main(int argc, char** argv) {
   const bench_limits limits = bench_args_parse(&program, argc, argv);
+  apply_profile(&profiles[opt_profile]);
   if (opt_min > opt_max) bench_args_reject(&program, "--min is above --max");
   return bench_team_run(&limits, (unsigned)opt_lanes, work);
 }

@@ -1,5 +1,7 @@
 """Every row, for a moment, on libc's malloc; every program's help; what each says to bad arguments."""
 
+import dataclasses
+import json
 import os
 import subprocess
 import unittest
@@ -14,13 +16,20 @@ _PROGRAMS = Path(os.environ.get("BENCH_PROGRAMS", "bench/programs"))
 _GLIBC = Allocator("glibc", None, "")
 
 
+def _small(row):
+    """The row with less memory and less sleep."""
+    more = ("--idle-ms", "20", "--burst-mb", "1") if row.program == "burst_idle" else ()
+    args = tuple("1000" if arg == "1048576" and row.program == "random_mixed" else arg for arg in row.args)
+    return dataclasses.replace(row, args=args + more)
+
+
 def _run(program, *args):
     return subprocess.run([_PROGRAMS / program, *args], capture_output=True, text=True, check=False, timeout=60)
 
 
 class SmokeTest(unittest.TestCase):
     def test_every_row_gives_a_sample(self):
-        for row in rows.ROWS:
+        for row in map(_small, rows.ROWS):
             with self.subTest(row.name):
                 outcome = measure.run_once(_PROGRAMS, row, _GLIBC, 0.005)
                 self.assertIsInstance(outcome, Sample, outcome)
@@ -28,12 +37,57 @@ class SmokeTest(unittest.TestCase):
                 self.assertGreater(outcome.peak_rss_kb, 100)
 
     def test_operations_can_be_limited(self):
-        for row in rows.ROWS:
+        for row in map(_small, rows.ROWS):
             with self.subTest(row.name):
                 done = _run(row.program, *row.args, "--row", row.name, "--ops", "1000")
                 outcome = measure.interpret(row, done.returncode, done.stdout, done.stderr)
                 self.assertIsInstance(outcome, Sample, outcome)
                 self.assertGreaterEqual(outcome.ops, 1000)
+
+
+class ExtraTest(unittest.TestCase):
+    """Figures beside speed and peak RSS, in the programs that have some."""
+
+    def result(self, program, *args):
+        done = _run(program, *args)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return json.loads(done.stdout)
+
+    def assert_ascends(self, values):
+        self.assertEqual(values, sorted(values))
+
+    def test_names_end_in_their_unit(self):
+        for program, args in (("fragment", ()), ("burst_idle", ("--idle-ms", "20")), ("latency", ())):
+            with self.subTest(program):
+                extra = self.result(program, "--ops", "1000", *args)["extra"]
+                self.assertEqual([name for name in extra if not name.endswith(("_kb", "_ns"))], [])
+
+    def test_fragment_holds_a_tenth_and_then_as_much_as_before(self):
+        extra = self.result("fragment", "--ops", "1")["extra"]
+        self.assertAlmostEqual(extra["live_kept_kb"] / extra["live_full_kb"], 0.1, delta=0.02)
+        self.assertAlmostEqual(extra["live_regrown_kb"] / extra["live_full_kb"], 1.0, delta=0.01)
+        for phase in ("full", "regrown"):
+            self.assertGreater(extra[f"rss_{phase}_kb"], extra[f"live_{phase}_kb"])
+
+    def test_burst_is_seen_in_the_peak_and_each_moment_that_the_sleep_lasts_for(self):
+        result = self.result("burst_idle", "--ops", "1", "--idle-ms", "1010", "--burst-mb", "20", "--live-mb", "1")
+        extra = result["extra"]
+        self.assertLess(extra["rss_before_kb"] + 19 * 1024, result["peak_rss_kb"])
+        self.assertTrue(1024 <= extra["live_kb"] < 1100, extra)
+        self.assertIn("rss_after_1s_kb", extra)
+        self.assertNotIn("rss_after_10s_kb", extra)
+        self.assertGreater(result["wall_s"], 1.0)
+
+    def test_latency_has_percentiles_and_curves(self):
+        result = self.result("latency", "--ops", "100000")
+        for call in ("malloc", "free"):
+            self.assert_ascends([result["extra"][f"{call}_{at}_ns"]
+                                 for at in ("p50", "p90", "p99", "p999", "p9999", "max")])
+            shares, times = zip(*result["curves"][f"{call}_ns"])
+            self.assert_ascends(list(shares))
+            self.assert_ascends(list(times))
+            self.assertEqual((shares[0], round(shares[-1], 6)), (0, 0.99999))
+            self.assertGreater(result["extra"][f"{call}_max_ns"], 0)
 
 
 class ArgumentsTest(unittest.TestCase):
@@ -71,6 +125,10 @@ class ArgumentsTest(unittest.TestCase):
         self.assert_rejected("tiny_hot", ["--mode", "heap"], "--mode: 'heap' is not one of pair lifo fifo")
         self.assert_rejected("remote_free", ["--threads", "3"], "--threads must be even for pc")
         self.assert_rejected("thread_churn", ["--leave", "200"], "--leave is above --blocks")
+        self.assert_rejected("larson", ["--profile", "huge"], "--profile: 'huge' is not one of mixed tiny mid mt")
+        self.assert_rejected("larson", ["--profile", "mid", "--max", "512"], "--min is above --max")
+        self.assert_rejected("aligned_mix", ["--align-min", "48"], "an alignment is not a power of two")
+        self.assert_rejected("fragment", ["--min2", "2000"], "a smallest size is above its largest")
 
 
 if __name__ == "__main__":

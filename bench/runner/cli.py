@@ -66,13 +66,14 @@ def _repeats(text: str) -> int:
 
 
 def _list_rows(pattern: str | None) -> int:
-    for row in _select_rows(pattern):
+    for row in _select_rows(pattern, is_full=True):
         print(f"{row.name:20} {row.group:9} {row.clock.value:5} {row.about}")
     return _EXIT_OK
 
 
-def _select_rows(pattern: str | None) -> list[rows.Row]:
-    selected = rows.select(pattern)
+def _select_rows(pattern: str | None, is_full: bool) -> list[rows.Row]:
+    """The rows that `pattern` names; of those it need not name, the long ones only if `is_full`."""
+    selected = rows.select(pattern, rows.ROWS if pattern is not None or is_full else rows.QUICK_ROWS)
     if not selected:
         raise UsageError(f"--only: no row matches '{pattern}'; --list shows them")
     return selected
@@ -84,7 +85,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _bench(options: argparse.Namespace, root: Path) -> int:
-    selected = _select_rows(options.only)
+    selected = _select_rows(options.only, options.full)
     peers = allocators.parse_peers(options.peers)
     extra = [allocators.parse_library(text) for text in options.lib]
     names = [one.name for one in extra]

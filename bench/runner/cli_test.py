@@ -41,7 +41,7 @@ class CliTest(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("pair_64", text)
         document = json.loads((out / "results.json").read_text(encoding="utf-8"))
-        self.assertEqual([len(cell["runs"]) for cell in document["cells"]], [2, 2, 2])
+        self.assertEqual([len(cell["runs"]) for cell in document["cells"]], [2, 2, 2, 2])
 
     def test_errors_name_what_was_wrong(self):
         for args, status, words in (

@@ -58,7 +58,7 @@ def environment(allocator: Allocator) -> dict[str, str]:
 
 def run_once(programs: Path, row: Row, allocator: Allocator, seconds: float) -> Sample | Failure:
     """One run in a process of its own. Whatever the allocator does to that process, this returns."""
-    limit = seconds * _GRACE_FACTOR + _GRACE_S
+    limit = seconds * _GRACE_FACTOR + _GRACE_S + row.idle_s
     try:
         process = subprocess.Popen(command_line(programs, row, seconds), env=environment(allocator),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

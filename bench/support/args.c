@@ -94,7 +94,7 @@ static void print_help(const bench_program* program) {
   printf("  %-28s %s\n", "--ops N", "stop after N operations or a little later");
   printf("  %-28s %s\n", "--seconds S", "stop after S seconds (0.5, where --ops is not given)");
   printf("  %-28s %s\n", "--help", "print this");
-  printf("\nPrints one JSON object: row, ops, wall_s, cpu_s, peak_rss_kb.\n");
+  printf("\nPrints one JSON object: row, ops, wall_s, cpu_s, peak_rss_kb, and what more bench/README.md says.\n");
 }
 
 /* Options may be abbreviated by getopt_long, so an unknown or ambiguous one is reported by the word itself. */

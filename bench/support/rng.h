@@ -31,4 +31,10 @@ static inline size_t bench_rng_size(uint64_t bits, uint64_t min, uint64_t max) {
   return (size_t)(min + bench_rng_scale(bits, max - min + 1));
 }
 
+/** A size in [16, 32 KiB) each doubling as likely as the next: many small ones, most bytes in large ones. */
+static inline size_t bench_rng_log_size(uint64_t bits) {
+  const uint64_t least = UINT64_C(16) << bench_rng_scale(bits >> 32, 11);
+  return (size_t)(least + bench_rng_scale(bits, least));
+}
+
 #endif /* BENCH_SUPPORT_RNG_H_ */
