@@ -8,10 +8,11 @@ The hit path of a function is what runs when no branch is taken: HAK_LIKELY lays
 
 import functools
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
+
+from hakmem.testing import golden as golden_file
 
 GOLDEN = Path(__file__).with_name("hit_path_golden.txt")
 
@@ -82,8 +83,7 @@ def _check(instruction: Instruction, entry: int) -> None:
 
 
 def parse_golden(text: str) -> List[GoldenLine]:
-    lines = [line.split("#")[0].split() for line in text.splitlines()]
-    return [GoldenLine(words[0], words[1], int(words[2]), int(words[3])) for words in lines if words]
+    return [GoldenLine(line.compiler, line.name, line.count, int(line.rest[0])) for line in golden_file.parse(text)]
 
 
 def compare(golden: GoldenLine, path: List[Instruction]) -> str:
@@ -98,15 +98,6 @@ def compare(golden: GoldenLine, path: List[Instruction]) -> str:
         golden.function, len(path), golden.compiler, golden.count, golden.limit, listing, HOW_TO_RENEW)
 
 
-def compiler_of(comment_section: str) -> str:
-    """"clang" or "gcc", from `readelf -p .comment`. A library by clang has start-up code by gcc in it as well."""
-    return "clang" if "clang version" in comment_section else "gcc"
-
-
-def _run(*command: str) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
-
-
 def addresses(nm_output: str) -> Dict[str, int]:
     rows = [line.split() for line in nm_output.splitlines()]
     return {row[2].split("@")[0]: int(row[0], 16) for row in rows if len(row) == 3}
@@ -114,11 +105,11 @@ def addresses(nm_output: str) -> Dict[str, int]:
 
 @functools.lru_cache(maxsize=1)
 def _disassemble(library: str) -> List[Instruction]:
-    return parse_disassembly(_run("objdump", "-d", "--no-show-raw-insn", library))
+    return parse_disassembly(golden_file.run("objdump", "-d", "--no-show-raw-insn", library))
 
 
 def measure(library: str, functions: List[str]) -> Dict[str, List[Instruction]]:
-    symbols = addresses(_run("nm", "-D", "--defined-only", library))
+    symbols = addresses(golden_file.run("nm", "-D", "--defined-only", library))
     instructions = _disassemble(library)
     paths = {}
     for function in functions:
@@ -131,7 +122,7 @@ def measure(library: str, functions: List[str]) -> Dict[str, List[Instruction]]:
 
 def check(library: str, golden_text: str) -> Tuple[str, List[str]]:
     """The compiler of `library`, and what is wrong with its hit paths."""
-    compiler = compiler_of(_run("readelf", "-p", ".comment", library))
+    compiler = golden_file.compiler_of(golden_file.comment_of(library))
     golden = [line for line in parse_golden(golden_text) if line.compiler == compiler]
     paths = measure(library, [line.function for line in golden])
     findings = [compare(line, paths[line.function]) for line in golden]
@@ -140,15 +131,10 @@ def check(library: str, golden_text: str) -> Tuple[str, List[str]]:
 
 def renew(library: str, golden_text: str) -> str:
     """The golden file with the counts of `library` in the lines of its compiler."""
-    compiler = compiler_of(_run("readelf", "-p", ".comment", library))
-    lines = parse_golden(golden_text)
-    paths = measure(library, [line.function for line in lines if line.compiler == compiler])
-    out = golden_text
-    for line in lines:
-        if line.compiler == compiler:
-            pattern = r"(?m)^(%s +%s +)\d+\b" % (re.escape(compiler), re.escape(line.function))
-            out = re.sub(pattern, lambda match, n=len(paths[line.function]): match.group(1) + str(n), out)
-    return out
+    compiler = golden_file.compiler_of(golden_file.comment_of(library))
+    lines = [line for line in parse_golden(golden_text) if line.compiler == compiler]
+    paths = measure(library, [line.function for line in lines])
+    return golden_file.with_counts(golden_text, compiler, {function: len(path) for function, path in paths.items()})
 
 
 def main(arguments: List[str]) -> int:

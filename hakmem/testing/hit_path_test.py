@@ -74,10 +74,6 @@ class CompareTest(unittest.TestCase):
         self.assertEqual(hit_path.parse_golden("# a comment\n\ngcc  malloc  15  16  # why\n"),
                          [GoldenLine("gcc", "malloc", 15, 16)])
 
-    def test_compilers(self):
-        self.assertEqual(hit_path.compiler_of("GCC: (Debian 12.2.0-14) 12.2.0"), "gcc")
-        self.assertEqual(hit_path.compiler_of("GCC: (Debian) 12.2.0\nDebian clang version 14.0.6"), "clang")
-
 
 class LibraryTest(unittest.TestCase):
     def test_golden_file_covers_both_compilers_alike(self):

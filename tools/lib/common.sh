@@ -21,6 +21,7 @@ packages_bazel=(bazel-bootstrap)
 packages_workspace=(bazel-platforms bazel-skylib bazel-rules-java bazel-rules-proto)
 packages_gcc=(gcc g++ libc6-dev)
 packages_gtest=(googletest)
+packages_valgrind=(valgrind)
 
 # The clang that this release calls just `clang`, with the run-time libraries of its sanitizers.
 packages_clang() {
