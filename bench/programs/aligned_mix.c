@@ -2,6 +2,7 @@
  *
  * Each step frees the block of a random slot and puts a new one there: by malloc and by the functions of --by in turn,
  * the latter with an alignment from --align-min to --align-max, each doubling as likely as the next.
+ * posix_memalign gets odd sizes; aligned_alloc gets multiples of the alignment, as C11 wanted.
  * One operation is one allocation or one free. The address is checked to be aligned; a new block's first byte is
  * written, and read and checked before free. */
 #include "bench/support/args.h"
@@ -38,7 +39,7 @@ static unsigned doublings; /* from --align-min to --align-max */
 static void* new_aligned(uint64_t way, size_t alignment, size_t size) {
   void* block = NULL;
   if (way == BY_POSIX_MEMALIGN) {
-    if (posix_memalign(&block, alignment, size) != 0) block = NULL;
+    if (posix_memalign(&block, alignment, size | 1) != 0) block = NULL;
   } else {
     block = aligned_alloc(alignment, (size + alignment - 1) & ~(alignment - 1));
   }
