@@ -5,10 +5,10 @@
  * one of them wakes up each time so many milliseconds have gone by, and makes one malloc and one free; with 0 all
  * sleep, and nobody calls the allocator.
  * Extra figures: what is live, and what is resident before the bursts, right after the last one was freed, after 1 and
- * 10 seconds of sleep where it is that long, and at its end. Sizes are 16 B-32 KB, each doubling as likely as the next.
- * One operation is one malloc or one free of a burst; the clock of this row is CPU time, in which sleep does not count.
- * A new block's first byte and one byte of each of its pages are written; the first byte is read and checked before
- * free. */
+ * 10 seconds of sleep where it is that long, and at its end; and the CPU time from the last burst on. Sizes are
+ * 16 B-32 KB, each doubling as likely as the next.
+ * One operation is one malloc or one free of a burst, and only the bursts are timed. A new block's first byte and one
+ * byte of each of its pages are written; the first byte is read and checked before free. */
 #include <pthread.h>
 #include <time.h>
 
@@ -37,7 +37,7 @@ static const bench_option options[] = {
 static const bench_program program = {"burst_idle", "memory kept after a burst", options,
                                       sizeof options / sizeof options[0]};
 
-static pthread_barrier_t meeting;
+static pthread_barrier_t meeting; /* of all threads */
 static _Atomic uint64_t live_bytes;
 
 typedef struct heap {
@@ -108,6 +108,7 @@ static void watch(bench_run* run, bench_rng* rng) {
   } moments[] = {{1000, "rss_after_1s_kb"}, {10000, "rss_after_10s_kb"}};
   void* slots[CALL_SLOTS] = {NULL};
   const uint64_t begin_ns = bench_now_ns();
+  const uint64_t begin_cpu_ns = bench_cpu_ns();
   bench_run_extra(run, "live_kb", (double)live_bytes / 1024);
   bench_run_extra(run, "rss_after_burst_kb", (double)bench_rss_kb());
   for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
@@ -117,6 +118,7 @@ static void watch(bench_run* run, bench_rng* rng) {
   }
   idle_until(begin_ns + opt_idle_ms * 1000000u, slots, rng);
   bench_run_extra(run, "rss_after_idle_kb", (double)bench_rss_kb());
+  bench_run_extra(run, "idle_cpu_ms", (double)(bench_cpu_ns() - begin_cpu_ns) / 1e6);
   for (size_t i = 0; i < CALL_SLOTS; i++) free(slots[i]);
 }
 
@@ -130,9 +132,9 @@ static uint64_t work(bench_team* team, unsigned index) {
 
   bench_team_begin(team);
   const uint64_t ops = burst(&team->run, &rng, opt_burst_mb * MIB / team->threads);
-  pthread_barrier_wait(&meeting);
+  bench_team_end(team);
   if (index == 0) watch(&team->run, &rng);
-  bench_team_end(team); /* where the others sleep meanwhile */
+  pthread_barrier_wait(&meeting); /* where the others sleep meanwhile */
 
   empty_at_random(&live, &rng);
   free(live.blocks);

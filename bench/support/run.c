@@ -20,7 +20,7 @@ uint64_t bench_now_ns(void) {
 
 static uint64_t timeval_ns(struct timeval t) { return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_usec * 1000u; }
 
-static uint64_t cpu_now_ns(void) {
+uint64_t bench_cpu_ns(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   return timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime);
@@ -65,7 +65,7 @@ void bench_run_init(bench_run* run, const bench_limits* limits, unsigned threads
 }
 
 void bench_run_begin(bench_run* run) {
-  run->begin_cpu_ns = cpu_now_ns();
+  run->begin_cpu_ns = bench_cpu_ns();
   run->begin_wall_ns = bench_now_ns();
   if (run->limits.seconds > 0.0) {
     run->deadline_ns = run->begin_wall_ns + (uint64_t)(run->limits.seconds * (double)NS_PER_S);
@@ -74,7 +74,7 @@ void bench_run_begin(bench_run* run) {
 
 void bench_run_end(bench_run* run) {
   run->wall_ns = bench_now_ns() - run->begin_wall_ns;
-  run->cpu_ns = cpu_now_ns() - run->begin_cpu_ns;
+  run->cpu_ns = bench_cpu_ns() - run->begin_cpu_ns;
 }
 
 uint64_t bench_run_next(const bench_run* run, uint64_t done, uint64_t chunk) {

@@ -64,6 +64,8 @@ int bench_run_report(const bench_run* run, uint64_t ops);
 uint64_t bench_rss_kb(void);
 /** CLOCK_MONOTONIC in nanoseconds. */
 uint64_t bench_now_ns(void);
+/** CPU time of the process so far, user and system, in nanoseconds. */
+uint64_t bench_cpu_ns(void);
 
 /** Ends the program with "bench: MESSAGE" on stderr and `status`. */
 _Noreturn void bench_die(int status, const char* message);
