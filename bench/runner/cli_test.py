@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from bench.real import catalog
 from bench.runner import cli, rows
 
 _FAKE = """#!/bin/sh
@@ -57,6 +58,20 @@ class CliTest(unittest.TestCase):
                 found, _, errors = self.run_cli(*args)
                 self.assertEqual(found, status)
                 self.assertIn(words, errors)
+
+    def test_real_programs_are_for_full_runs_and_for_who_names_them(self):
+        def names(pattern, is_full):
+            return {row.name for row in cli._select_rows(pattern, is_full)}
+
+        real, micro = {row.name for row in catalog.ROWS}, {row.name for row in rows.ROWS}
+        self.assertEqual(names(None, False), {row.name for row in rows.QUICK_ROWS})
+        self.assertEqual(names(None, True), micro | real)
+        self.assertEqual(names("real", False), real)
+        self.assertEqual(names("redis*,pair_16", False), {"redis_set", "redis_get", "redis_lrange", "pair_16"})
+
+    def test_names_of_rows_are_unique(self):
+        names = [row.name for row in (*rows.ROWS, *catalog.ROWS)]
+        self.assertEqual(len(names), len(set(names)))
 
     def test_list(self):
         status, text, _ = self.run_cli("--list", "--only", "realloc")

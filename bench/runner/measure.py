@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.runner.allocators import Allocator
@@ -28,11 +28,18 @@ class Sample:
     wall_s: float
     cpu_s: float
     peak_rss_kb: int
+    #: Further figures by name; the last word of a name is the unit.
+    extra: dict[str, float] = field(default_factory=dict)
+    #: Lines that can be drawn, by name: y over x, the same x in every run.
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+
+    def seconds(self, clock: Clock) -> float:
+        """Time that the run took, on `clock`."""
+        return self.cpu_s if clock is Clock.CPU else self.wall_s
 
     def rate(self, clock: Clock) -> float:
         """Million operations a second of `clock`."""
-        seconds = self.cpu_s if clock is Clock.CPU else self.wall_s
-        return self.ops / max(seconds, 1e-9) / 1e6
+        return self.ops / max(self.seconds(clock), 1e-9) / 1e6
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,8 @@ def _parse(row: Row, output: str) -> Sample | Failure:
     wrong = [name for name, kind in _FIELDS.items() if not isinstance(fields.get(name), kind)]
     if wrong or fields["row"] != row.name or fields["ops"] <= 0:
         return Failure("bad output", f"wrong fields: {', '.join(wrong) or 'row or ops'}")
-    return Sample(fields["ops"], float(fields["wall_s"]), float(fields["cpu_s"]), fields["peak_rss_kb"])
+    return Sample(fields["ops"], float(fields["wall_s"]), float(fields["cpu_s"]), fields["peak_rss_kb"],
+                  fields.get("extra", {}), fields.get("curves", {}))
 
 
 def _signal_name(number: int) -> str:

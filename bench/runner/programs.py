@@ -12,13 +12,14 @@ from pathlib import Path
 from bench.runner.errors import BenchError
 
 #: What `tools/bench` builds.
-TARGETS = ("//bench/...", "//hakmem:malloc_preload")
+SUITE = "//bench/..."
+LIBRARY = "//hakmem:malloc_preload"
 
 _PROGRAMS = "bazel-bin/bench/programs"
 _LIBRARY = "bazel-bin/hakmem/libhakmem.so"
 
 
-def build(root: Path, targets: Iterable[str] = TARGETS) -> None:
+def build(root: Path, targets: Iterable[str]) -> None:
     """Runs `bazel build`; its output goes to stderr."""
     arguments = ["build", "--noshow_progress", *targets]
     done = subprocess.run([*_bazel(), *arguments], cwd=root, stdout=subprocess.DEVNULL, check=False)

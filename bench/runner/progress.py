@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TextIO
 
 _LINE_EVERY_S = 10.0
@@ -11,33 +13,46 @@ _BAR_WIDTH = 24
 
 
 class Progress:
-    """Counts steps and guesses the time left from the steps so far."""
+    """Counts steps and tells the time left.
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
+    Steps are of kinds (here: rows), as they may differ in length by far: a step to come takes as long as those of its
+    kind took on average; where there are none, as it was expected to, times what others took beyond expectation.
+    """
+
+    def __init__(self, stream: TextIO = sys.stderr, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
         self._is_terminal = stream.isatty()
-        self._done = 0
-        self._total = 0
-        self._begin = time.monotonic()
-        self._last_line = self._begin
+        self._kinds: dict[str, _Kind] = {}
+        self._last_step = self._last_line = clock()
         self._width = 0
 
-    def expect(self, steps: int) -> None:
-        """Adds `steps` to what is to be done."""
-        self._total += steps
+    def expect(self, kind: str, steps: int, step_s: float) -> None:
+        """Adds `steps` to what is to be done, of `step_s` each as far as is known."""
+        known = self._kinds.setdefault(kind, _Kind(step_s))
+        known.to_do += steps
 
-    def step(self, label: str) -> None:
-        """One step is done; `label` says what comes with it."""
-        self._done += 1
-        now = time.monotonic()
-        left_s = (now - self._begin) / self._done * (self._total - self._done)
-        text = f"{self._done}/{self._total}  {format_time(left_s)} left  {label}"
+    def step(self, kind: str, label: str) -> None:
+        """One step is done; `label` says which."""
+        now = self._clock()
+        self._kinds[kind].count(now - self._last_step)
+        self._last_step = now
+        done = sum(known.done for known in self._kinds.values())
+        total = done + sum(known.to_do for known in self._kinds.values())
+        text = f"{done}/{total}  {format_time(self.left_s())} left  {label}"
         if self._is_terminal:
-            filled = _BAR_WIDTH * self._done // max(self._total, 1)
+            filled = _BAR_WIDTH * done // max(total, 1)
             self._draw(f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {text}")
         elif now - self._last_line >= _LINE_EVERY_S:
             self._last_line = now
             print(f"bench: {text}", file=self._stream, flush=True)
+
+    def left_s(self) -> float:
+        """How long what is to be done will take."""
+        kinds = self._kinds.values()
+        expected_s = sum(known.done * known.expected_s for known in kinds)
+        slowness = sum(known.spent_s for known in kinds) / expected_s if expected_s > 0 else 1.0
+        return sum(known.to_do * known.step_s(slowness) for known in kinds)
 
     def say(self, text: str) -> None:
         """A line of its own."""
@@ -53,6 +68,24 @@ class Progress:
             self._stream.write(f"\r{text[:110].ljust(self._width)}\r{text[:110]}")
             self._stream.flush()
             self._width = len(text[:110])
+
+
+@dataclass
+class _Kind:
+    """Steps of one kind."""
+
+    expected_s: float
+    to_do: int = 0
+    done: int = 0
+    spent_s: float = 0.0
+
+    def count(self, seconds: float) -> None:
+        self.to_do -= 1
+        self.done += 1
+        self.spent_s += seconds
+
+    def step_s(self, slowness: float) -> float:
+        return self.spent_s / self.done if self.done else slowness * self.expected_s
 
 
 def format_time(seconds: float) -> str:

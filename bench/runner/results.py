@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bench.runner import stats
@@ -41,6 +41,41 @@ class Cell:
         return stats.median(self.rates) if self.is_measured else None
 
     @property
+    def times(self) -> list[float]:
+        """Of each run: seconds of a real program, ns per operation of others."""
+        scale = 1.0 if self.row.is_real else 1e9
+        return [scale * sample.seconds(self.row.clock) / sample.ops for sample in self.samples]
+
+    @property
+    def time(self) -> float | None:
+        """Median of `times`; None for a failed or empty cell."""
+        return stats.median(self.times) if self.is_measured else None
+
+    @property
+    def wall_s(self) -> float | None:
+        """Median wall time of a run; None for a failed or empty cell."""
+        return stats.median([sample.wall_s for sample in self.samples]) if self.is_measured else None
+
+    @property
+    def cpu_s(self) -> float | None:
+        """Median CPU time of a run; None for a failed or empty cell."""
+        return stats.median([sample.cpu_s for sample in self.samples]) if self.is_measured else None
+
+    @property
+    def extra(self) -> dict[str, float]:
+        """The median of each further figure."""
+        names = list(dict.fromkeys(name for sample in self.samples for name in sample.extra))
+        return {name: stats.median([sample.extra[name] for sample in self.samples if name in sample.extra])
+                for name in names if self.is_measured}
+
+    @property
+    def curves(self) -> dict[str, list[list[float]]]:
+        """Each curve: at every x the median of y."""
+        names = list(dict.fromkeys(name for sample in self.samples for name in sample.curves))
+        return {name: _median_curve([sample.curves[name] for sample in self.samples if name in sample.curves])
+                for name in names if self.is_measured}
+
+    @property
     def rss_kb(self) -> float | None:
         """Median peak RSS in KiB; None for a failed or empty cell."""
         return stats.median([sample.peak_rss_kb for sample in self.samples]) if self.is_measured else None
@@ -75,26 +110,35 @@ class Results:
                     return allocator
         return self.allocators[0]
 
+    def ratio(self, row: Row, allocator: Allocator, figure: Callable[[Cell], float | None]) -> float | None:
+        """One of a cell's figures to the baseline's."""
+        return _ratio(figure(self.cell(row, allocator)), figure(self.cell(row, self.baseline)))
+
     def speed_ratio(self, row: Row, allocator: Allocator) -> float | None:
         """Speed to the baseline's; above 1 is faster."""
-        return _ratio(self.cell(row, allocator).rate, self.cell(row, self.baseline).rate)
+        return self.ratio(row, allocator, lambda cell: cell.rate)
 
     def rss_ratio(self, row: Row, allocator: Allocator) -> float | None:
         """Peak RSS to the baseline's; below 1 is leaner."""
-        return _ratio(self.cell(row, allocator).rss_kb, self.cell(row, self.baseline).rss_kb)
+        return self.ratio(row, allocator, lambda cell: cell.rss_kb)
 
-    def common_rows(self) -> list[Row]:
-        """Rows on which every allocator that completed any row has a result: the only fair ground for means."""
-        able = [one for one in self.allocators if any(self.cell(row, one).is_measured for row in self.rows)]
-        return [row for row in self.rows if able and all(self.cell(row, one).is_measured for one in able)]
+    def kind(self, real: bool) -> list[Row]:
+        """The rows that are real programs, or those that are not: no mean mixes the two."""
+        return [row for row in self.rows if row.is_real == real]
 
-    def mean_speed(self, allocator: Allocator) -> float | None:
-        """Geometric mean of the speed ratios over the common rows."""
-        return self._mean([self.speed_ratio(row, allocator) for row in self.common_rows()])
+    def common_rows(self, real: bool = False) -> list[Row]:
+        """Rows of a kind on which every allocator that completed any has a result: the only fair ground for means."""
+        rows = self.kind(real)
+        able = [one for one in self.allocators if any(self.cell(row, one).is_measured for row in rows)]
+        return [row for row in rows if able and all(self.cell(row, one).is_measured for one in able)]
 
-    def mean_rss(self, allocator: Allocator) -> float | None:
-        """Geometric mean of the RSS ratios over the common rows."""
-        return self._mean([self.rss_ratio(row, allocator) for row in self.common_rows()])
+    def mean_speed(self, allocator: Allocator, real: bool = False) -> float | None:
+        """Geometric mean of the speed ratios over the common rows of a kind."""
+        return self._mean([self.speed_ratio(row, allocator) for row in self.common_rows(real)])
+
+    def mean_rss(self, allocator: Allocator, real: bool = False) -> float | None:
+        """Geometric mean of the RSS ratios over the common rows of a kind."""
+        return self._mean([self.rss_ratio(row, allocator) for row in self.common_rows(real)])
 
     @staticmethod
     def _mean(ratios: Sequence[float | None]) -> float | None:
@@ -120,3 +164,7 @@ def _ratio(value: float | None, reference: float | None) -> float | None:
     if value is None or reference is None or reference <= 0:
         return None
     return value / reference
+
+
+def _median_curve(runs: Sequence[list[list[float]]]) -> list[list[float]]:
+    return [[points[0][0], stats.median([y for _, y in points])] for points in zip(*runs)]

@@ -22,6 +22,10 @@ class Clock(Enum):
     WALL = "wall"
 
 
+#: The group of the rows that are real programs (bench/real): a run is one piece of work, measured in seconds.
+REAL = "real"
+
+
 @dataclass(frozen=True)
 class Row:
     """One workload."""
@@ -36,6 +40,11 @@ class Row:
     full_only: bool = False
     #: Seconds that a run sleeps, beside those that it is given.
     idle_s: float = 0.0
+
+    @property
+    def is_real(self) -> bool:
+        """True for a real program."""
+        return self.group == REAL
 
 
 def _row(group: str, name: str, command: str, about: str, clock: Clock = Clock.CPU, full_only: bool = False,
@@ -135,7 +144,7 @@ ROWS: tuple[Row, ...] = (
     _row("latency", "latency", "latency", "single calls of two threads, 16 B-1 MB; see the extra figures"),
 )
 
-#: What the quick plan has where nothing is asked for by name.
+#: What the quick plan has of them where nothing is asked for by name.
 QUICK_ROWS: tuple[Row, ...] = tuple(row for row in ROWS if not row.full_only)
 
 

@@ -17,6 +17,10 @@ _SAMPLES_PER_EXTRA_PASS = 2
 #: An allocator that hangs this often is left out from then on.
 _MAX_TIMEOUTS = 3
 
+#: What a run takes by experience, for the time left: a real program, and all but the measured part of others.
+_REAL_S = 2.0
+_START_S = 0.1
+
 #: Measures one cell once.
 Runner = Callable[[Row, Allocator, float], "Sample | Failure"]
 
@@ -55,7 +59,7 @@ class Session:
     def run(self) -> None:
         """Measures everything. KeyboardInterrupt passes through."""
         rows = self._results.rows
-        self._progress.expect(self._plan.repeats * len(rows) * len(self._results.allocators))
+        self._expect(rows, self._plan.repeats)
         for number in range(self._plan.repeats):
             self._pass(rows, f"pass {number + 1}")
         for number in range(self._plan.extra_passes):
@@ -63,9 +67,14 @@ class Session:
             if not noisy or self._is_late():
                 break
             self._progress.say(f"repeating {len(noisy)} noisy row(s) of {len(rows)}")
-            self._progress.expect(_SAMPLES_PER_EXTRA_PASS * len(noisy) * len(self._results.allocators))
+            self._expect(noisy, _SAMPLES_PER_EXTRA_PASS)
             self._extra_pass(noisy, f"extra pass {number + 1}")
         self._progress.close()
+
+    def _expect(self, rows: Sequence[Row], turns: int) -> None:
+        for row in rows:
+            step_s = _REAL_S if row.is_real else self._plan.seconds + row.idle_s + _START_S
+            self._progress.expect(row.name, turns * len(self._results.allocators), step_s)
 
     def _pass(self, rows: Sequence[Row], label: str) -> None:
         for row in rows:
@@ -87,7 +96,7 @@ class Session:
         self._turn += 1
         for allocator in allocators[first:] + allocators[:first]:
             self._measure(row, allocator)
-            self._progress.step(f"{label}: {row.name} {allocator.name}")
+            self._progress.step(row.name, f"{label}: {row.name} {allocator.name}")
 
     def _measure(self, row: Row, allocator: Allocator) -> None:
         cell = self._results.cell(row, allocator)

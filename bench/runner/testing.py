@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.runner.allocators import Allocator
 from bench.runner.measure import Sample
-from bench.runner.rows import Clock, Row
+from bench.runner.rows import REAL, Clock, Row
 
 OURS = Allocator("hakmem", None, "file libhakmem.so")
 MIMALLOC = Allocator("mimalloc", None, "libmimalloc2.0 2.0.9")
@@ -14,6 +14,11 @@ GLIBC = Allocator("glibc", None, "libc6 2.36")
 def row(name: str, program: str = "fake", clock: Clock = Clock.CPU) -> Row:
     """A row that no program needs to exist for."""
     return Row(name, "group", program, (), clock, "about")
+
+
+def real_row(name: str) -> Row:
+    """A row that is a real program."""
+    return Row(name, REAL, "program", (), Clock.CPU, "about")
 
 
 def sample(mops: float, rss_kb: int = 1024) -> Sample:

@@ -31,10 +31,10 @@ def can_install() -> bool:
     return os.getuid() == 0 and shutil.which("apt-get") is not None
 
 
-def install(packages: list[str]) -> bool:
+def install(packages: list[str], command: str = "clients") -> bool:
     """Installs just these packages, without what they recommend. True when all are there in the end."""
     wanted = sorted(set(packages))
-    print(f"clients: installing {' '.join(wanted)}", file=sys.stderr, flush=True)
+    print(f"{command}: installing {' '.join(wanted)}", file=sys.stderr, flush=True)
     with _no_services_started():
         return _apt("install", *wanted) or (_apt("update") and _apt("install", *wanted))
 

@@ -36,14 +36,19 @@ def build() -> pathlib.Path:
 
 
 def candidate(lib: pathlib.Path, folder: pathlib.Path) -> Mode:
+    """The mode of a library under test, with the allocators' options from the environment."""
+    options = {name: value for name, value in os.environ.items() if name.startswith(_OPTION_PREFIXES)}
+    return readable("hakmem" if "hakmem" in lib.name else lib.name.split(".")[0], lib, folder, options)
+
+
+def readable(name: str, lib: pathlib.Path, folder: pathlib.Path, options: dict[str, str]) -> Mode:
     """The mode of a library: copied into `folder` (Bazel's own is root's alone) and checked to load."""
     if not lib.exists():
         raise PreloadError(f"{lib} does not exist")
     copy = folder / lib.resolve().name
     shutil.copy(lib, copy)
     copy.chmod(0o755)
-    options = {name: value for name, value in os.environ.items() if name.startswith(_OPTION_PREFIXES)}
-    mode = Mode("hakmem" if "hakmem" in lib.name else lib.name.split(".")[0], copy, options)
+    mode = Mode(name, copy, options)
     _check_loads(mode)
     return mode
 

@@ -72,6 +72,7 @@ class Session:
         cwd: Optional[pathlib.Path] = None,
         env: Optional[dict[str, str]] = None,
         user: Optional[str] = None,
+        mode: Optional[Mode] = None,
         timeout_s: float = STEP_TIMEOUT_S,
         stdout_to: Optional[pathlib.Path] = None,
         normalise_stdout: Optional[Normalise] = None,
@@ -80,7 +81,8 @@ class Session:
         """Runs a program in this session's mode, measured; its status, stdout and stderr are to be equal.
 
         `expect` is the exit status that shows the work was done, None where any will do as long as both
-        modes agree. `stdout_to` sends stdout to a file instead of comparing it. Returns stdout.
+        modes agree. `stdout_to` sends stdout to a file instead of comparing it. `mode` is for what only drives the
+        program in question: it need not run in the session's mode. Returns stdout.
         Raises ClientError on a hang, after which the run is over.
         """
         out_path = stdout_to or self._logs / f"{_slug(label)}.stdout"
@@ -88,7 +90,7 @@ class Session:
         with contextlib.ExitStack() as files:
             process = launch.Process(
                 [str(word) for word in argv],
-                self.mode,
+                mode or self.mode,
                 env={**launch.base_environment(self.work), **(env or {})},
                 cwd=cwd or self.work,
                 stdin=files.enter_context(open(stdin, "rb")) if stdin else None,

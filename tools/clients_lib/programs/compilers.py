@@ -58,7 +58,16 @@ def generated_c(functions: int) -> str:
     return "".join(parts) + f"int main(void) {{\n  uint32_t h = 1;\n{calls}" + '  printf("%u\\n", h);\n}\n'
 
 
-class _Compiler(Client):
+def compile_one(session: Session, label: str, compiler: list[str], source: pathlib.Path) -> pathlib.Path:
+    """Compiles one source in a step of its own; returns its object file, which is to be equal too."""
+    target = session.work / "out.o"
+    target.unlink(missing_ok=True)
+    session.step(label, [*compiler, "-c", source, "-o", target])
+    session.observe_file(f"{label}: object file", target)
+    return target
+
+
+class Compiler(Client):
     """Base: one compiler for C and C++."""
 
     c: str
@@ -72,9 +81,9 @@ class _Compiler(Client):
     def run(self, session: Session) -> None:
         for source in self._ours:
             label = str(source.relative_to(session.inputs))
-            self._compile(session, label, [self.c, *our_flags(session.inputs)], source)
-        self._compile(session, "generated.c", [self.c, "-O2", "-g"], session.inputs / "generated.c")
-        templates = self._compile(
+            compile_one(session, label, [self.c, *our_flags(session.inputs)], source)
+        compile_one(session, "generated.c", [self.c, "-O2", "-g"], session.inputs / "generated.c")
+        templates = compile_one(
             session, "templates.cc", [self.cxx, "-std=c++17", "-O2", "-g"], WORKLOADS / "templates.cc"
         )
         linked = session.work / "templates"
@@ -82,17 +91,9 @@ class _Compiler(Client):
         session.observe_file("link: program", linked)
         session.step("run what was compiled", [linked])
 
-    @staticmethod
-    def _compile(session: Session, label: str, compiler: list[str], source: pathlib.Path) -> pathlib.Path:
-        target = session.work / "out.o"
-        target.unlink(missing_ok=True)
-        session.step(label, [*compiler, "-c", source, "-o", target])
-        session.observe_file(f"{label}: object file", target)
-        return target
-
 
 @register
-class Gcc(_Compiler):
+class Gcc(Compiler):
     """Driver, cc1, cc1plus, as, collect2, ld."""
 
     name = "gcc"
@@ -103,7 +104,7 @@ class Gcc(_Compiler):
 
 
 @register
-class Clang(_Compiler):
+class Clang(Compiler):
     """The same on LLVM: a large C++ program that uses operator new throughout."""
 
     name = "clang"

@@ -45,6 +45,17 @@ def history(commits: int, files: int) -> bytes:
     return "".join(out).encode()
 
 
+def environment(inputs: pathlib.Path) -> dict[str, str]:
+    """What makes git's commits the same everywhere, with the inputs of a client's prepare()."""
+    return {
+        "GIT_CONFIG_GLOBAL": str(inputs / "gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_DATE": f"{_FIRST_DATE} +0000",
+        "GIT_COMMITTER_DATE": f"{_FIRST_DATE} +0000",
+        "GIT_PAGER": "cat",
+    }
+
+
 @register
 class Git(Client):
     """Many short processes, and threads in pack-objects."""
@@ -59,13 +70,7 @@ class Git(Client):
         (inputs / "gitconfig").write_text(_CONFIG)
 
     def run(self, session: Session) -> None:
-        env = {
-            "GIT_CONFIG_GLOBAL": str(session.inputs / "gitconfig"),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_DATE": f"{_FIRST_DATE} +0000",
-            "GIT_COMMITTER_DATE": f"{_FIRST_DATE} +0000",
-            "GIT_PAGER": "cat",
-        }
+        env = environment(session.inputs)
         made, clone = session.work / "made", session.work / "clone"
         session.step("init", ["git", "init", "-q", made], env=env)
         session.step(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import pwd
 import re
 import signal
-from typing import Optional
+from typing import Iterator, Optional
 
 from clients_lib.client import WORKLOADS, Client, register
+from clients_lib.model import ClientError, Mode
 from clients_lib.session import Session, Word
 
 _PACKAGED = pathlib.Path("/usr/lib/postgresql")
 _CONFIG = """
 listen_addresses = ''
-unix_socket_directories = '{sockets}'
 fsync = off
 shared_buffers = 16MB
 work_mem = 32MB
@@ -58,46 +59,56 @@ class Postgres(Client):
         return [] if binaries() else ["postgresql"]
 
     def run(self, session: Session) -> None:
-        folder = binaries()
-        assert folder is not None
-        user = server_user()
         home = session.work / "home"
-        home.mkdir()
-        if user:
-            account = pwd.getpwnam(user)
-            os.chown(home, account.pw_uid, account.pw_gid)
-        data = home / "data"
-        session.step(
-            "initdb",
-            [folder / "initdb", "-D", data, "-A", "trust", "-U", "client", "--no-sync", "-E", "UTF8", "--locale=C"],
-            user=user,
-            cwd=home,
-            normalise_stdout=lambda _: b"",
-        )
-        with open(data / "postgresql.conf", "a", encoding="utf-8") as config:
-            config.write(_CONFIG.format(sockets=home))
-        argv: list[Word] = [folder / "postgres", "-D", data]
-        ready = home / ".s.PGSQL.5432"
-        with session.server("postgres", argv, lambda: _ready(data, ready), stop_signal=signal.SIGINT, user=user):
-            self._drive(session, folder, home)
+        make_cluster(session, home)
+        with serve(session, home) as env:
+            fill(session, env, scale=5)
+            transact(session, env, each=1500)
+            queries = ["-X", "-v", "ON_ERROR_STOP=1", "-f", WORKLOADS / "queries.sql"]
+            session.step("queries", [_binaries() / "psql", *queries], env=env)
 
-    @staticmethod
-    def _drive(session: Session, folder: pathlib.Path, home: pathlib.Path) -> None:
-        env = {"PGHOST": str(home), "PGUSER": "client", "PGDATABASE": "postgres"}
-        session.step(
-            "pgbench -i", [folder / "pgbench", "-i", "-q", "-s", "5"], env=env, normalise_stderr=lambda _: b""
-        )
-        session.step(
-            "pgbench",
-            [folder / "pgbench", "-n", "-c", "4", "-j", "2", "-t", "1500", "--random-seed=1"],
-            env=env,
-            normalise_stdout=counted,
-        )
-        session.step(
-            "queries",
-            [folder / "psql", "-X", "-v", "ON_ERROR_STOP=1", "-f", WORKLOADS / "queries.sql"],
-            env=env,
-        )
+
+def make_cluster(session: Session, home: pathlib.Path) -> None:
+    """A fresh cluster in the new folder `home`."""
+    user = server_user()
+    home.mkdir()
+    if user:
+        account = pwd.getpwnam(user)
+        os.chown(home, account.pw_uid, account.pw_gid)
+    command = [_binaries() / "initdb", "-D", home / "data", "-A", "trust", "-U", "client", "--no-sync"]
+    command += ["-E", "UTF8", "--locale=C"]
+    session.step("initdb", command, user=user, cwd=home, normalise_stdout=lambda _: b"")
+    with open(home / "data/postgresql.conf", "a", encoding="utf-8") as config:
+        config.write(_CONFIG)
+
+
+@contextlib.contextmanager
+def serve(session: Session, home: pathlib.Path) -> Iterator[dict[str, str]]:
+    """A server of the cluster in `home`, as "postgres" for the length of a block; gives its clients' environment."""
+    data, socket = home / "data", home / ".s.PGSQL.5432"
+    argv: list[Word] = [_binaries() / "postgres", "-D", data, "-k", home]
+    user = server_user()
+    with session.server("postgres", argv, lambda: _ready(data, socket), stop_signal=signal.SIGINT, user=user):
+        yield {"PGHOST": str(home), "PGUSER": "client", "PGDATABASE": "postgres"}
+
+
+def fill(session: Session, env: dict[str, str], scale: int) -> None:
+    """pgbench's tables, of `scale` times 100,000 accounts."""
+    command = [_binaries() / "pgbench", "-i", "-q", "-s", str(scale)]
+    session.step("pgbench -i", command, env=env, normalise_stderr=lambda _: b"")
+
+
+def transact(session: Session, env: dict[str, str], each: int, mode: Optional[Mode] = None) -> None:
+    """pgbench: four connections with `each` transactions each; `mode` is pgbench's own."""
+    command = [_binaries() / "pgbench", "-n", "-c", "4", "-j", "2", "-t", str(each), "--random-seed=1"]
+    session.step("pgbench", command, env=env, normalise_stdout=counted, mode=mode)
+
+
+def _binaries() -> pathlib.Path:
+    folder = binaries()
+    if folder is None:
+        raise ClientError("postgres is not installed")
+    return folder
 
 
 def counted(output: bytes) -> bytes:

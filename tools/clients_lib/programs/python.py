@@ -9,13 +9,13 @@ import xml.etree.ElementTree
 from clients_lib.client import WORKLOADS, Client, register
 from clients_lib.session import Session, Word
 
-_PYTHON = "/usr/bin/python3"
+PYTHON = "/usr/bin/python3"
 _ONE_LINER = "import json; print(len(json.dumps(list(range(10**6)))))"
 
 
 def suite_version() -> str:
     """ "3.11" for Debian's Python, "" when there is none."""
-    match = re.match(r"python(\d+\.\d+)$", pathlib.Path(_PYTHON).resolve().name)
+    match = re.match(r"python(\d+\.\d+)$", pathlib.Path(PYTHON).resolve().name)
     return match.group(1) if match else ""
 
 
@@ -34,10 +34,10 @@ class Json(Client):
 
     name = "python3-json"
     summary = "`json.dumps` of a million integers."
-    programs = {_PYTHON: "python3"}
+    programs = {PYTHON: "python3"}
 
     def run(self, session: Session) -> None:
-        session.step("json", [_PYTHON, "-c", _ONE_LINER])
+        session.step("json", [PYTHON, "-c", _ONE_LINER])
 
 
 @register
@@ -46,11 +46,11 @@ class Objects(Client):
 
     name = "python3-malloc"
     summary = "Dictionaries, strings, threads, sorting and pickling with PYTHONMALLOC=malloc."
-    programs = {_PYTHON: "python3"}
+    programs = {PYTHON: "python3"}
 
     def run(self, session: Session) -> None:
         env = {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"}
-        session.step("objects", [_PYTHON, WORKLOADS / "objects.py"], env=env)
+        session.step("objects", [PYTHON, WORKLOADS / "objects.py"], env=env)
 
 
 def with_suite(missing: list[str]) -> list[str]:
@@ -65,7 +65,7 @@ def with_suite(missing: list[str]) -> list[str]:
 class _Suite(Client):
     """Base: modules of Python's test suite, compared test by test."""
 
-    programs = {_PYTHON: "python3"}
+    programs = {PYTHON: "python3"}
     normalised = "the test runner's log (timings) is left out; compared are each test's outcome and the exit status"
 
     def missing_packages(self) -> list[str]:
@@ -76,7 +76,7 @@ class _Suite(Client):
         """Runs test modules; a test may fail, as long as it fails on both."""
         junit = session.work / "junit.xml"
         junit.unlink(missing_ok=True)
-        argv: list[Word] = [_PYTHON, "-m", "test", "--timeout", "240", "--junit-xml", junit, *modules]
+        argv: list[Word] = [PYTHON, "-m", "test", "--timeout", "240", "--junit-xml", junit, *modules]
         session.step(
             label,
             argv,

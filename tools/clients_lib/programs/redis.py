@@ -10,7 +10,7 @@ import time
 
 from clients_lib.client import Client, register
 from clients_lib.model import ClientError
-from clients_lib.session import Session
+from clients_lib.session import Session, Word
 
 _KEYS = 60_000
 _BATCH = 500
@@ -91,9 +91,7 @@ class Redis(Client):
 
     def run(self, session: Session) -> None:
         path = session.work / "redis.sock"
-        server = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", session.work]
-        server += ["--appendonly", "no", "--enable-debug-command", "yes", "--daemonize", "no", "--bind", "127.0.0.1"]
-        with session.server("redis-server", server, lambda: answers(path)):
+        with session.server("redis-server", command(path), lambda: answers(path)):
             connection = Connection(path)
             try:
                 self._drive(session, connection, path)
@@ -121,6 +119,12 @@ class Redis(Client):
         with session.timed("flush"):
             connection.command("FLUSHALL")
         _observe_state(session, connection, "after flush")
+
+
+def command(path: pathlib.Path) -> list[Word]:
+    """redis-server with an empty store, on the socket `path` only."""
+    server: list[Word] = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", path.parent]
+    return server + ["--appendonly", "no", "--enable-debug-command", "yes", "--daemonize", "no", "--bind", "127.0.0.1"]
 
 
 def test_names(output: bytes) -> bytes:
