@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.real import servers, tools
 from bench.runner.rows import REAL, Clock, Row
 from clients_lib.client import Client
-from clients_lib.programs import compilers, documents, lua, node, perl, python, sqlite
+from clients_lib.programs import compilers, documents, python
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ PROGRAMS: tuple[Program, ...] = (
              ("redis-server",), ("lrange_100",)),
     _program("postgres", servers.Pgbench(), "postgres: pgbench, four connections; all server processes",
              ("postgres",), ("pgbench",)),
-    _program("sqlite3", sqlite.Sqlite(), "sqlite3: a million rows inserted, sorted, joined, dumped"),
-    _program("python_json", tools.PythonScript("json_documents.py"), "python3: JSON written and read"),
-    _program("python_classes", tools.PythonScript("classes.py"), "python3: a script heavy in classes"),
+    _program("sqlite3", tools.Sqlite(), "sqlite3: 150,000 rows inserted, sorted, joined, dumped"),
+    _program("python_json", tools.python_script("json_documents.py"), "python3: JSON written and read"),
+    _program("python_classes", tools.python_script("classes.py"), "python3: a script heavy in classes"),
     _program("python_malloc", python.Objects(), "python3 with PYTHONMALLOC=malloc: containers, text, threads"),
-    _program("lua", lua.Lua(), "lua5.4: tables, closures, coroutines, strings"),
-    _program("perl", perl.Perl(), "perl: a word index, regular expressions, nested structures"),
-    _program("node", node.Node(), "node: JSON, maps, buffers, zlib, four worker threads"),
+    _program("lua", tools.lua_tables(), "lua5.4: tables, closures, coroutines, strings"),
+    _program("perl", tools.perl_words(), "perl: a word index, regular expressions, nested structures"),
+    _program("node", tools.node_work(), "node: JSON, maps, buffers, zlib, four worker threads"),
     _program("gcc", tools.Compile(compilers.Gcc()), "gcc and g++: a C++ file of templates, a generated C file"),
     _program("clang", tools.Compile(compilers.Clang()), "clang: the same files"),
     _program("ghostscript", documents.Ghostscript(), "gs: a PostScript document rendered at 150 dpi"),
-    _program("z3", tools.Z3(), "z3: two SMT problems"),
-    _program("git_gc", tools.GitGc(), "git gc --aggressive: a history of 1,500 commits, two threads", ("gc",), ("gc",)),
+    _program("z3", tools.Z3(), "z3: three SMT problems"),
+    _program("git_gc", tools.GitGc(), "git gc --aggressive: a history of 300 commits, two threads", ("gc",), ("gc",)),
     _program("xz", tools.Xz(), "xz: text packed by two threads, and unpacked"),
     _program("zstd", tools.Zstd(), "zstd: text packed by two threads, and unpacked"),
 )

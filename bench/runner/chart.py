@@ -1,4 +1,7 @@
-"""Draws results.json: every row's speed and peak RSS beside the baseline's. Run by tools/chart; needs matplotlib."""
+"""Draws results.json: every row's speed and peak RSS beside the baseline's, or the page that tools/bench writes.
+
+Run by tools/chart; pictures need matplotlib.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from bench.runner import library, page
 
 _OURS = "hakmem"
 _COLOURS = {"hakmem": "#c8102e", "mimalloc": "#1f77b4", "tcmalloc": "#2ca02c", "jemalloc": "#9467bd", "glibc": "#7f7f7f"}
@@ -75,13 +80,26 @@ def draw(document: dict[str, Any], out: Path) -> None:
     figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
+def write(document: dict[str, Any], out: Path) -> None:
+    """Writes the page for a name that ends in .html, a picture otherwise."""
+    if out.suffix != ".html":
+        draw(document, out)
+        return
+    try:
+        text = page.to_html(document, library.load())
+    except KeyError as error:
+        raise ValueError(f"the results lack {error}: they are of an older tools/bench") from error
+    out.write_text(text, encoding="utf-8")
+
+
 def main(argv: list[str]) -> int:
     """`RESULTS.json PICTURE`: the exit status."""
     if len(argv) != 2 or argv[0].startswith("-"):
-        print("usage: tools/chart RESULTS.json PICTURE.svg    draws what tools/bench measured", file=sys.stderr)
+        print("usage: tools/chart RESULTS.json PICTURE.svg    draws what tools/bench measured; as a page with all figures "
+              "where the name ends in .html", file=sys.stderr)
         return 0 if argv in (["-h"], ["--help"]) else 2
     try:
-        draw(load(Path(argv[0])), Path(argv[1]))
+        write(load(Path(argv[0])), Path(argv[1]))
     except (OSError, ValueError) as error:
         print(f"chart: {error}", file=sys.stderr)
         return 1

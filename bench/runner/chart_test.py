@@ -9,7 +9,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from bench.runner import chart
+from bench.runner import chart, report, testing
+from bench.runner.results import Results
+from bench.runner.session import QUICK
 
 
 def _cell(row: str, allocator: str, speed: float | None) -> dict[str, object]:
@@ -56,6 +58,19 @@ class MainTest(unittest.TestCase):
             with self.subTest(argv), contextlib.redirect_stderr(stderr):
                 self.assertEqual(chart.main(argv), 2)
             self.assertIn("usage: tools/chart", stderr.getvalue())
+
+    def test_page_needs_what_the_runner_of_today_writes(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            results, out = Path(folder) / "results.json", Path(folder) / "index.html"
+            results.write_text(json.dumps({"cells": [_cell("pair", "mimalloc", 1)]}), encoding="utf-8")
+            stderr = io.StringIO()
+            with contextlib.redirect_stderr(stderr):
+                self.assertEqual(chart.main([str(results), str(out)]), 1)
+            self.assertIn("older tools/bench", stderr.getvalue())
+            cells = Results([testing.row("pair")], [testing.OURS], 1)
+            results.write_text(report.to_json(cells, QUICK, {}, is_complete=True), encoding="utf-8")
+            self.assertEqual(chart.main([str(results), str(out)]), 0)
+            self.assertIn('<tr data-name="pair"', out.read_text(encoding="utf-8"))
 
     def test_missing_file_is_named(self) -> None:
         stderr = io.StringIO()

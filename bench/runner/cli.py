@@ -78,8 +78,9 @@ def _select_rows(pattern: str | None, is_full: bool) -> list[rows.Row]:
     everything = [*rows.ROWS, *catalog.ROWS]
     is_all = pattern is not None or is_full
     selected = rows.select(pattern, everything if is_all else [row for row in everything if not row.full_only])
-    if not selected:
-        raise UsageError(f"--only: no row matches '{pattern}'; --list shows them")
+    unknown = [part for part in (pattern or "").split(",") if part and not rows.select(part, everything)]
+    if unknown or not selected:
+        raise UsageError(f"--only: no row matches '{', '.join(unknown)}'; --list shows them")
     return selected
 
 

@@ -47,6 +47,8 @@ class CliTest(unittest.TestCase):
     def test_errors_name_what_was_wrong(self):
         for args, status, words in (
                 (["--only", "nonesuch"], 2, "nonesuch"),
+                (["--only", "pair,nonesuch,real"], 2, "no row matches 'nonesuch'"),
+                (["--only", ""], 2, "--list"),
                 (["--peers", "nonesuch"], 2, "nonesuch"),
                 (["--lib", "x"], 2, "'x' is not NAME=PATH"),
                 (["--lib", "x=/nonexistent.so"], 1, "/nonexistent.so"),

@@ -110,8 +110,21 @@ def _parse(row: Row, output: str) -> Sample | Failure:
     wrong = [name for name, kind in _FIELDS.items() if not isinstance(fields.get(name), kind)]
     if wrong or fields["row"] != row.name or fields["ops"] <= 0:
         return Failure("bad output", f"wrong fields: {', '.join(wrong) or 'row or ops'}")
+    extra, curves = fields.get("extra", {}), fields.get("curves", {})
+    if not _are_numbers(extra) or not _are_curves(curves):
+        return Failure("bad output", "wrong fields: extra or curves")
     return Sample(fields["ops"], float(fields["wall_s"]), float(fields["cpu_s"]), fields["peak_rss_kb"],
-                  fields.get("extra", {}), fields.get("curves", {}))
+                  extra, curves)
+
+
+def _are_numbers(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(number, (int, float)) for number in value.values())
+
+
+def _are_curves(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
+        for points in value.values())
 
 
 def _signal_name(number: int) -> str:

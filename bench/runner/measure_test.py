@@ -35,6 +35,14 @@ class RunOnceTest(unittest.TestCase):
         self.assertAlmostEqual(outcome.rate(Clock.WALL), 2.0)
         self.assertAlmostEqual(outcome.rate(Clock.CPU), 1.0)
 
+    def test_further_figures_and_curves(self):
+        line = _GOOD[:-1] + ',"extra":{"idle_kb":1.5},"curves":{"malloc_ns":[[0,1],[0.5,2]]}}'
+        outcome = self.run_script(f"echo '{line}'")
+        self.assertEqual((outcome.extra, outcome.curves), ({"idle_kb": 1.5}, {"malloc_ns": [[0, 1], [0.5, 2]]}))
+        for wrong in ('"extra":[1]', '"extra":{"a":"b"}', '"curves":{"c":[[1,2,3]]}', '"curves":{"c":1}'):
+            with self.subTest(wrong):
+                self.assert_fails(self.run_script(f"echo '{_GOOD[:-1]},{wrong}}}'"), "bad output", "extra or curves")
+
     def test_row_and_seconds_are_passed_on(self):
         outcome = self.run_script(f"[ \"$*\" = '--row r --seconds 0.01' ] && echo '{_GOOD}'")
         self.assertIsInstance(outcome, Sample)

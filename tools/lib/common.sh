@@ -72,6 +72,12 @@ need_packages() {
   rm -f "$log"
 }
 
+# What draws the charts of bench/runner/page.py, which does without where it cannot be had.
+need_charts() {
+  [ -e /usr/share/javascript/chart.js/chart.min.js ] || (need_packages libjs-chart.js) ||
+    say "the page will have tables only: there is no Chart.js"
+}
+
 need_linux() {
   [ "$(uname -s)" = Linux ] || die 1 "HAKMEM runs on Linux; this is $(uname -s)"
   case $(uname -m) in

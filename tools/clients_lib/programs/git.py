@@ -5,12 +5,11 @@ from __future__ import annotations
 import pathlib
 import random
 import re
+from typing import ClassVar
 
 from clients_lib.client import Client, register
 from clients_lib.session import Session
 
-_COMMITS = 1500
-_FILES = 400
 _FIRST_DATE = 1_500_000_000
 _CONFIG = """[user]
   name = Client
@@ -63,10 +62,12 @@ class Git(Client):
     name = "git"
     summary = "fast-import of 1,500 commits with fixed dates, clone, gc, fsck, log -p, blame, grep, merge."
     programs = {"git": "git"}
+    commits: ClassVar[int] = 1500
+    files: ClassVar[int] = 400
     normalised = "statistics of fast-import are left out; of packs (threads split them) not the bytes but the objects"
 
     def prepare(self, inputs: pathlib.Path) -> None:
-        (inputs / "history").write_bytes(history(_COMMITS, _FILES))
+        (inputs / "history").write_bytes(history(self.commits, self.files))
         (inputs / "gitconfig").write_text(_CONFIG)
 
     def run(self, session: Session) -> None:

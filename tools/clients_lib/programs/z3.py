@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from typing import ClassVar
 
 from clients_lib.client import Client, register
 from clients_lib.session import Session
@@ -55,7 +54,6 @@ class Z3(Client):
     name = "z3"
     summary = "Three fixed SMT problems: pigeons, factoring by bit vectors, scheduling in integers; models compared."
     programs = {"z3": "z3"}
-    problems: ClassVar[tuple[str, ...]] = ("pigeons", "factoring", "arithmetic")
 
     def prepare(self, inputs: pathlib.Path) -> None:
         (inputs / "pigeons.smt2").write_text(pigeons(8))
@@ -63,6 +61,6 @@ class Z3(Client):
         (inputs / "arithmetic.smt2").write_text(arithmetic(24))
 
     def run(self, session: Session) -> None:
-        for problem in self.problems:
+        for problem in ("pigeons", "factoring", "arithmetic"):
             fixed = ["smt.random_seed=1", "sat.random_seed=1"]
             session.step(problem, ["z3", *fixed, session.inputs / f"{problem}.smt2"])

@@ -1,4 +1,4 @@
-// Makes a compiler work: containers, regular expressions and algorithms in many instantiations.
+// Makes a compiler work: containers, regular expressions and algorithms in as many instantiations as TIMES says.
 #include <algorithm>
 #include <cstdio>
 #include <functional>
@@ -12,6 +12,10 @@
 #include <unordered_map>
 #include <variant>
 #include <vector>
+
+#ifndef TIMES
+#define TIMES 24
+#endif
 
 template <int N>
 struct Key {
@@ -49,6 +53,6 @@ int main() {
   std::regex pattern("([a-z]+)([0-9]*)");
   std::string text;
   for (int i = 0; i < 200; i++) text += "word" + std::to_string(i) + " ";
-  std::printf("%ld %zu\n", All(std::make_integer_sequence<int, 24>()),
+  std::printf("%ld %zu\n", All(std::make_integer_sequence<int, TIMES>()),
               std::regex_replace(text, pattern, "$2$1").size());
 }

@@ -1,8 +1,10 @@
-// JSON, maps, buffers, zlib, crypto and worker threads; prints checksums.
+// JSON, maps, buffers, zlib, crypto and worker threads; prints checksums. An argument N asks for an Nth of the work.
 'use strict';
 const crypto = require('crypto');
 const zlib = require('zlib');
 const {Worker, isMainThread, parentPort, workerData} = require('worker_threads');
+
+const part = Number(process.argv[2] || 1);
 
 function generator(seed) {
   let state = seed >>> 0;
@@ -22,7 +24,7 @@ function word(rnd) {
 
 function records(rnd) {
   const list = [];
-  for (let i = 0; i < 60000; i++) list.push({id: i, name: word(rnd), tags: [word(rnd), word(rnd)], value: rnd(1e6)});
+  for (let i = 0; i < 60000 / part; i++) list.push({id: i, name: word(rnd), tags: [word(rnd), word(rnd)], value: rnd(1e6)});
   const copy = JSON.parse(JSON.stringify(list));
   copy.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id - b.id));
   const groups = new Map();
@@ -35,7 +37,7 @@ function records(rnd) {
 
 function buffers(rnd) {
   const kept = [];
-  for (let i = 0; i < 20000; i++) {
+  for (let i = 0; i < 20000 / part; i++) {
     const b = Buffer.alloc(1 + rnd(16000), rnd(256));
     if (i % 50 === 0) kept.push(b);
   }
@@ -44,7 +46,7 @@ function buffers(rnd) {
 
 function packed(rnd) {
   const parts = [];
-  for (let i = 0; i < 200000; i++) parts.push(word(rnd));
+  for (let i = 0; i < 200000 / part; i++) parts.push(word(rnd));
   const body = Buffer.from(parts.join(' '));
   const deflated = zlib.deflateSync(body, {level: 9});
   const brotli = zlib.brotliCompressSync(body, {params: {[zlib.constants.BROTLI_PARAM_QUALITY]: 5}});
@@ -54,7 +56,7 @@ function packed(rnd) {
 
 function text(rnd) {
   let body = '';
-  for (let i = 0; i < 100000; i++) body += word(rnd) + ' ';
+  for (let i = 0; i < 100000 / part; i++) body += word(rnd) + ' ';
   for (let i = 0; i < 3; i++) body = body.replace(/([aeiou])(\w)/g, '$2$1');
   return digest(body);
 }
@@ -67,7 +69,7 @@ function all(seed) {
 if (isMainThread) {
   console.log('main', all(1));
   const done = [2, 3, 4, 5].map((seed) => new Promise((resolve, reject) => {
-    const worker = new Worker(__filename, {workerData: seed});
+    const worker = new Worker(__filename, {workerData: seed, argv: process.argv.slice(2)});
     worker.on('message', resolve);
     worker.on('error', reject);
   }));
