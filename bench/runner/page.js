@@ -13,9 +13,10 @@
   const ratioText = (ratio) => ratio < 100 ? ratio.toFixed(2) : ratio.toFixed(0);
 
   // The figures of a row: {allocator: {line: number}}.
-  const figures = new Map(rows.map((row) => [row, Object.fromEntries([...row.querySelectorAll('td[data-allocator]')].map(
-    (cell) => [cell.dataset.allocator, Object.fromEntries([...cell.querySelectorAll('[data-line]')].map(
-      (line) => [line.dataset.line, Number(line.dataset.value)]))]))]));
+  const collected = (parent, selector, pair) => Object.fromEntries([...parent.querySelectorAll(selector)].map(pair));
+  const lines = (cell) => collected(cell, '[data-line]', (line) => [line.dataset.line, Number(line.dataset.value)]);
+  const cells = (row) => collected(row, 'td[data-allocator]', (cell) => [cell.dataset.allocator, lines(cell)]);
+  const figures = new Map(rows.map((row) => [row, cells(row)]));
 
   // What a line's ratios refer to: the chosen allocator's figure, or the best; 0 where there is none.
   function reference(row, line) {
@@ -40,7 +41,8 @@
     let count = 0;
     for (const row of rows) {
       const text = `${row.dataset.name} ${row.dataset.about}`.toLowerCase();
-      row.hidden = (group && row.dataset.group !== group) || (words.length && !words.some((word) => text.includes(word)));
+      const isMeant = !words.length || words.some((word) => text.includes(word));
+      row.hidden = !isMeant || (group && row.dataset.group !== group);
       if (!row.hidden) count++;
     }
     byId('count').textContent = `${count} of ${rows.length} rows`;
@@ -60,7 +62,8 @@
   const times = (value) => `${Number(value.toPrecision(3))}×`;
 
   function style(axis) {
-    return {...axis, grid: {color: (context) => css(context.tick && context.tick.value === axis.unity ? '--ink' : '--line')},
+    const lineColour = (context) => css(context.tick && context.tick.value === axis.unity ? '--ink' : '--line');
+    return {...axis, grid: {color: lineColour},
       title: {...axis.title, display: true, color: css('--ink')}, ticks: {...axis.ticks, color: css('--faint')}};
   }
 
@@ -68,14 +71,17 @@
     return {
       animation: false, maintainAspectRatio: false, scales: {x: style(x), y: style(y)},
       interaction: {mode: 'nearest', intersect: true},
-      plugins: {legend: {labels: {color: css('--ink'), usePointStyle: true}}, tooltip: {callbacks: {title: () => '', label}}},
+      plugins: {
+        legend: {labels: {color: css('--ink'), usePointStyle: true}},
+        tooltip: {callbacks: {title: () => '', label}},
+      },
     };
   }
 
   function scatterPoints() {
     return data.names.map((name, index) => ({
-      label: name, backgroundColor: colourOf(name), borderColor: colourOf(name), pointStyle: shapes[index % shapes.length],
-      radius: name === data.subject ? 5.5 : 4, hoverRadius: 8,
+      label: name, backgroundColor: colourOf(name), borderColor: colourOf(name),
+      pointStyle: shapes[index % shapes.length], radius: name === data.subject ? 5.5 : 4, hoverRadius: 8,
       data: rows.filter((row) => !row.hidden && (figures.get(row)[name] || {}).time > 0 && reference(row, 'time') > 0)
         .map((row) => ({row: row.dataset.name, x: figures.get(row)[name].time / reference(row, 'time'),
           y: figures.get(row)[name].rss / reference(row, 'rss')})),
@@ -91,7 +97,8 @@
   function powersOfTwo(coordinate) {
     return (axis) => {
       const values = axis.chart.data.datasets.flatMap(({data}) => data.map((point) => point[coordinate]));
-      const low = Math.floor(Math.log2(Math.min(0.9, ...values))), high = Math.ceil(Math.log2(Math.max(1.1, ...values)));
+      const low = Math.floor(Math.log2(Math.min(0.9, ...values)));
+      const high = Math.ceil(Math.log2(Math.max(1.1, ...values)));
       axis.ticks = [];
       for (let power = low; power <= high; power++) axis.ticks.push({value: 2 ** power});
       axis.min = 2 ** low;
@@ -103,7 +110,8 @@
     const to = byId('base').value || 'the best of the row';
     const axis = (coordinate, what) => ({type: 'logarithmic', unity: 1, ticks: halves,
       afterBuildTicks: powersOfTwo(coordinate), title: {text: `${what}, ${to} = 1`}});
-    const label = (item) => `${item.raw.row}, ${item.dataset.label}: time ${ratioText(item.raw.x)}, memory ${ratioText(item.raw.y)}`;
+    const label = ({raw, dataset}) =>
+      `${raw.row}, ${dataset.label}: time ${ratioText(raw.x)}, memory ${ratioText(raw.y)}`;
     charts.push(new Chart(byId('scatter'), {type: 'scatter', data: {datasets: scatterPoints()},
       options: options(axis('x', 'time'), axis('y', 'peak RSS'), label)}));
   }
@@ -113,14 +121,17 @@
   // Shares below 1 are drawn by their nines: 90 %, 99 %, 99.9 %.
   function drawCurve(canvas) {
     const {row, curve} = canvas.dataset;
-    const datasets = data.names.filter((name) => data.curves[row][name][curve]).map((name, index) => ({
-      label: name, borderColor: colourOf(name), backgroundColor: colourOf(name), showLine: true, radius: 0, hitRadius: 6,
-      borderWidth: name === data.subject ? 3 : 1.5, pointStyle: 'line',
-      data: data.curves[row][name][curve].filter(([x, y]) => x < 1 && y > 0).map(([x, y]) => ({x: -Math.log10(1 - x), y})),
+    const datasets = data.names.filter((name) => data.curves[row][name][curve]).map((name) => ({
+      label: name, borderColor: colourOf(name), backgroundColor: colourOf(name), showLine: true, radius: 0,
+      hitRadius: 6, borderWidth: name === data.subject ? 3 : 1.5, pointStyle: 'line',
+      data: data.curves[row][name][curve].filter(([x, y]) => x < 1 && y > 0)
+        .map(([x, y]) => ({x: -Math.log10(1 - x), y})),
     }));
-    const label = (item) => `${item.dataset.label}: ${shareText(Number(item.raw.x.toFixed(2)))}: ${Math.round(item.raw.y)} ns`;
+    const label = ({raw, dataset}) =>
+      `${dataset.label}: ${shareText(Number(raw.x.toFixed(2)))} within ${Math.round(raw.y)} ns`;
     const most = Math.max(...datasets.flatMap((dataset) => dataset.data.map((point) => point.x)));
-    const x = {type: 'linear', min: 0, max: most, ticks: {stepSize: 1, callback: shareText}, title: {text: 'share of calls'}};
+    const x = {type: 'linear', min: 0, max: most, ticks: {stepSize: 1, callback: shareText},
+      title: {text: 'share of calls'}};
     const y = {type: 'logarithmic', title: {text: 'ns'}, ticks: {callback: (value) =>
       Math.abs(Math.log10(value) % 1) < 1e-6 ? value.toLocaleString('en') : ''}};
     charts.push(new Chart(canvas, {type: 'scatter', data: {datasets}, options: options(x, y, label)}));

@@ -125,14 +125,18 @@ def _charts(compared: Compared, library: Library) -> str:
         return ('<section id="charts"><h2>Charts</h2><p class="warning">The charts are missing: '
                 f"{_text(library.missing)}.</p></section>")
     curves = [(row["name"], name) for row in compared.rows for name in _curve_names(compared, row)]
-    drawn = "".join(f'<figure><figcaption>{_text(row)}: {_text(curve.rpartition("_")[0] or curve)}, ns by share of calls that are '
-                    f'not slower</figcaption><div class="chart"><canvas data-row="{_text(row)}" data-curve="{_text(curve)}">'
-                    "</canvas></div></figure>" for row, curve in curves)
+    drawn = "".join(_curve(row, curve) for row, curve in curves)
     heading = "<h2>Latency curves</h2>" if curves else ""
     return ('<section id="charts"><h2>Time against memory</h2><p>Each dot is a row under an allocator, to the '
             "allocator chosen below; further left is faster, further down is leaner. The filters below hold here too; "
             'a click on a name hides its dots.</p><div class="chart tall"><canvas id="scatter"></canvas></div>'
             f'{heading}<div class="curves">{drawn}</div></section>')
+
+
+def _curve(row: str, curve: str) -> str:
+    title = f"{row}: {curve.rpartition('_')[0] or curve}, ns by share of calls that are not slower"
+    return (f'<figure><figcaption>{_text(title)}</figcaption><div class="chart">'
+            f'<canvas data-row="{_text(row)}" data-curve="{_text(curve)}"></canvas></div></figure>')
 
 
 def _curve_names(compared: Compared, row: dict[str, Any]) -> list[str]:
@@ -194,7 +198,8 @@ def _cell(compared: Compared, row: dict[str, Any], name: str, lines: tuple[tuple
     cell = compared.cell(row, name)
     subject = _subject_class(compared, name)
     if cell.time is None:
-        return f'<td{subject} data-allocator="{_text(name)}"><span class="failure">{_text(cell.failure or "-")}</span></td>'
+        failure = f'<span class="failure">{_text(cell.failure or "-")}</span>'
+        return f'<td{subject} data-allocator="{_text(name)}">{failure}</td>'
     shown = []
     for line, figure, _ in lines:
         value = figure(cell)
@@ -240,15 +245,20 @@ def _noisy(compared: Compared) -> str:
     lines = []
     for row in compared.rows:
         cells = [compared.cell(row, name) for name in compared.names]
-        shown = "".join("<td>-</td>" if cell.spread is None else
-                        f'<td class="{"noisy" if cell.is_noisy else "quiet"}">{cell.spread * 100:.0f} % of {cell.record["samples"]}</td>'
-                        for cell in cells)
+        shown = "".join(_spread(cell) for cell in cells)
         lines.append(f"<tr><th>{_text(row['name'])}{' ~' if row['name'] in noisy else ''}</th>{shown}</tr>")
     return (f"<section><h2>Spread</h2><p>{len(noisy)} of {len(compared.rows)} rows have a cell whose spread, "
             "(max - min) / median, is above 15 %. They were repeated for all allocators, and are marked where that did "
             f"not help.</p><details><summary>Spread and number of runs of each cell</summary>"
             f'<div class="scroll"><table><thead><tr><th>row</th>{heads}</tr></thead><tbody>{"".join(lines)}'
             "</tbody></table></div></details></section>")
+
+
+def _spread(cell: Cell) -> str:
+    if cell.spread is None:
+        return "<td>-</td>"
+    kind = "noisy" if cell.is_noisy else "quiet"
+    return f'<td class="{kind}">{cell.spread * 100:.0f} % of {cell.record["samples"]}</td>'
 
 
 def _failures(compared: Compared) -> str:

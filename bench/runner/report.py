@@ -168,7 +168,8 @@ def _table(results: Results, rows: Sequence[Row], text: Callable[[Results, Row, 
            best: Callable[[list[float]], float], value: Callable[[Cell], float | None]) -> list[str]:
     """One line a row, one column an allocator, the best one bold."""
     names = [one.name for one in results.allocators]
-    lines = [_line(["row", "clock", *names]), _line(["---"] * 2 + ["---:"] * len(names))]
+    left = ["row", "clock"] if not any(row.is_real for row in rows) else ["row"]
+    lines = [_line([*left, *names]), _line(["---"] * len(left) + ["---:"] * len(names))]
     for row in rows:
         values = {one.name: value(results.cell(row, one)) for one in results.allocators}
         known = [number for number in values.values() if number is not None]
@@ -181,7 +182,7 @@ def _table(results: Results, rows: Sequence[Row], text: Callable[[Results, Row, 
                 continue
             words = text(results, row, one)
             shown.append(f"**{words}**" if values[one.name] == winner else words)
-        lines.append(_line([row.name, row.clock.value, *shown]))
+        lines.append(_line([*[row.name, row.clock.value][:len(left)], *shown]))
     return lines
 
 

@@ -109,8 +109,8 @@ class ReportTest(unittest.TestCase):
         results.cell(row, testing.GLIBC).add(Sample(1, 2.0, 2.0, 1024, {"idle_kb": 7.0}))
         text = report.to_markdown(results, QUICK, {}, is_complete=True)
         self.assertNotIn("## Speed", text)
-        self.assertIn("| program | CPU | **1.00 (0.50)** | 2.00 (1.00) |", text)
-        self.assertIn("| program | CPU | 4.00 (2.00) | **2.00 (1.00)** |", text)
+        self.assertIn("| program | **1.00 (0.50)** | 2.00 (1.00) |", text)
+        self.assertIn("| program | 4.00 (2.00) | **2.00 (1.00)** |", text)
         self.assertIn("| program | idle_kb | - | 7.00 |", text)
         self.assertIn("| real programs | 1/1 | speed | 2.00 | 1.00 |", text)
 
