@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.real import servers, tools
+from bench.runner.allocators import package_version
 from bench.runner.rows import REAL, Clock, Row
 from clients_lib.client import Client
-from clients_lib.programs import compilers, documents, python
+from clients_lib.programs import compilers, documents, postgres, python
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,21 @@ class Program:
     client: Client
     cost: tuple[str, ...] = ()
     wall: tuple[str, ...] = ()
+
+
+    def packages(self) -> list[str]:
+        """The Debian packages of what is run."""
+        if isinstance(self.client, postgres.Postgres):
+            folder = postgres.binaries()
+            return [f"postgresql-{folder.parent.name}"] if folder else []
+        return [names.split()[0] for names in self.client.programs.values()]
+
+
+def versions(programs: Iterable[Program]) -> str:
+    """What is run, each "package version", for the record."""
+    packages = dict.fromkeys(package for program in programs for package in program.packages())
+    known = {package: package_version([package]) for package in packages}
+    return ", ".join(text for text in known.values() if text != "unknown")
 
 
 def _program(name: str, client: Client, about: str, cost: tuple[str, ...] = (), wall: tuple[str, ...] = ()) -> Program:

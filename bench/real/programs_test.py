@@ -123,7 +123,12 @@ class CatalogTest(unittest.TestCase):
     def test_every_row_says_which_packages_it_needs(self):
         for program in catalog.PROGRAMS:
             with self.subTest(program.row.name):
-                self.assertTrue(program.client.programs or program.client.missing_packages() is not None)
+                self.assertTrue(program.packages() or program.client.missing_packages())
+
+    def test_versions_are_of_what_is_there(self):
+        missing = Program(_row(), _Shell(""))
+        missing.client.programs = {"nonesuch": "nonesuch-package"}
+        self.assertEqual(catalog.versions([missing]), "")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def find_peers(peers: Iterable[Peer]) -> list[Allocator]:
         library = _find_library(peer.sonames) if peer.sonames else None
         if peer.sonames and library is None:
             raise BenchError(f"{peer.name}: {' or '.join(peer.sonames)} not found, even after installing its package")
-        found.append(Allocator(peer.name, library, _package_version(peer.packages)))
+        found.append(Allocator(peer.name, library, package_version(peer.packages)))
     return found
 
 
@@ -151,7 +151,7 @@ def _apt(*args: str) -> bool:
     return done.returncode == 0
 
 
-def _package_version(packages: Sequence[str]) -> str:
+def package_version(packages: Sequence[str]) -> str:
     """"package version" of the first installed one; "unknown" where dpkg knows none."""
     for package in packages:
         version = _output(["dpkg-query", "-W", "-f=${Version}", package]).strip()

@@ -107,6 +107,9 @@ def _bench(options: argparse.Namespace, root: Path) -> int:
     results = Results(selected, compared, plan.repeats)
     described = machine.describe(root)
     is_complete = _measure(plan, results, folder)
+    if len(micro) < len(selected):
+        # Afterwards: they are installed by then.
+        described["programs"] = catalog.versions(one for one in catalog.PROGRAMS if one.row in selected)
     paths = report.write_all(options.out, results, plan, described, is_complete)
     print(report.to_markdown(results, plan, described, is_complete))
     print(f"bench: wrote {', '.join(str(path) for path in paths)}", file=sys.stderr)

@@ -16,6 +16,8 @@ _ASSETS = Path(__file__).parent
 _MICRO_LINES = (("time", lambda cell: cell.time, "time"), ("rss", lambda cell: _mib(cell.rss_kb), "RSS"))
 _REAL_LINES = (("time", lambda cell: cell.time, "CPU"), ("wall", lambda cell: cell.wall_s, "wall"),
                ("rss", lambda cell: _mib(cell.rss_kb), "RSS"))
+#: Units that are easier to read: from which value on, how many make one, its name.
+_LARGER_UNITS = {"kb": ((0, 1024, "MiB"),), "ns": ((1e6, 1e6, "ms"), (1e4, 1e3, "µs"))}
 _TITLES = {False: "Micro and pattern programs", True: "Real programs"}
 _ABOUT = {
     False: "First line of a cell: nanoseconds an operation, on the row's clock. Second line: peak RSS in MiB.",
@@ -63,7 +65,7 @@ def _head(compared: Compared) -> str:
     facts.append(("plan", f"{plan['name']}: {plan['repeats']} interleaved runs of a cell, {plan['seconds']:g} s each "
                           "(real programs: as long as they take), medians; noisy rows repeated"))
     facts += [(one["name"], one["version"]) for one in document["allocators"]]
-    listed = "".join(f'<div class="{"wide" if name == "plan" else "fact"}"><dt>{_text(name)}</dt>'
+    listed = "".join(f'<div class="{"wide" if name in ("plan", "programs") else "fact"}"><dt>{_text(name)}</dt>'
                      f"<dd>{_text(value)}</dd></div>" for name, value in facts)
     cut = "" if document["complete"] else '<p class="warning">Interrupted: not every cell has all of its samples.</p>'
     return (f"<header><h1>HAKMEM beside other allocators</h1>{cut}"
@@ -235,7 +237,10 @@ def _with_unit(figure: str, value: float | None) -> str:
     if value is None:
         return "-"
     unit = figure.rpartition("_")[2]
-    return f"{format_figure(value / 1024)} MiB" if unit == "kb" else f"{format_figure(value)} {_text(unit)}"
+    for large, divisor, name in _LARGER_UNITS.get(unit, ()):
+        if value >= large:
+            return f"{format_figure(value / divisor)} {name}"
+    return f"{format_figure(value)} {_text(unit)}"
 
 
 def _noisy(compared: Compared) -> str:

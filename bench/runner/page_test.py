@@ -128,6 +128,11 @@ class PageTest(unittest.TestCase):
         self.assertEqual([text for key, text in self.tree.texts if key[:3] == ("lost", "glibc", "rss")], ["2.00", "0.50"])
         self.assert_shown("<td>5.00 MiB</td>")
 
+    def test_large_units(self):
+        shown = [page._with_unit("x_ns", value) for value in (9999.0, 12340.0, 8.881e6)]
+        self.assertEqual(shown, ["9999 ns", "12.3 µs", "8.88 ms"])
+        self.assertEqual(page._with_unit("rss_kb", None), "-")
+
     def test_means_are_apart_for_real_programs(self):
         lines = re.findall(r"<tr><th>(time, to [^<]*)</th>(.*?)</tr>", self.text)
         means = [(title, re.findall(r">([\d.]+)<", cells)) for title, cells in lines]

@@ -86,8 +86,9 @@ def to_json(results: Results, plan: Plan, machine: dict[str, str], is_complete: 
             cell = results.cell(row, allocator)
             record = _cell_record(results, row, allocator)
             record["detail"] = cell.failure.detail if cell.failure else None
-            record["curves"] = cell.curves
-            record["runs"] = [vars(sample) for sample in cell.samples]
+            record["curves"] = {name: [[x, _rounded(y)] for x, y in curve] for name, curve in cell.curves.items()}
+            record["runs"] = [{name: value for name, value in vars(sample).items() if value not in ({}, [])}
+                              for sample in cell.samples]
             cells.append(record)
     document = {
         "machine": machine,
@@ -102,7 +103,18 @@ def to_json(results: Results, plan: Plan, machine: dict[str, str], is_complete: 
                   "command": " ".join((row.program, *row.args))} for row in results.rows],
         "cells": cells,
     }
-    return json.dumps(document, indent=1) + "\n"
+    return _in_lines(document)
+
+
+def _in_lines(document: dict[str, object]) -> str:
+    """JSON with a line for each member, and for each entry of a list in it: small, and still told apart by diff."""
+    members = []
+    for name, value in document.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(json.dumps(entry) for entry in value) + "\n ]"
+        members.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(members) + "\n}\n"
 
 
 def to_markdown(results: Results, plan: Plan, machine: dict[str, str], is_complete: bool) -> str:

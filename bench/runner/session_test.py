@@ -1,20 +1,22 @@
 """Tests of session: order, repeats, failures, interrupts."""
 
 import io
+import math
 import unittest
 
 from bench.runner import testing
 from bench.runner.measure import Failure
 from bench.runner.progress import Progress
 from bench.runner.results import Results
-from bench.runner.session import Plan, Session
+from bench.runner.session import QUICK, Plan, Session
 
 _ROWS = [testing.row("r1"), testing.row("r2")]
 _ALLOCATORS = [testing.OURS, testing.MIMALLOC, testing.GLIBC]
 
 
 class SessionTest(unittest.TestCase):
-    def run_session(self, outcome, repeats=3, extra_passes=2, budget_s=60.0):
+    def run_session(self, outcome, repeats=3, extra_passes=2, budget_s=60.0,
+                    limit_s=math.inf):
         """Runs a session whose cells come from outcome(row, allocator, number of the call for this cell)."""
         self.calls = []
         self.results = Results(_ROWS, _ALLOCATORS, repeats)
@@ -25,7 +27,7 @@ class SessionTest(unittest.TestCase):
             self.calls.append((row.name, allocator.name))
             return outcome(row, allocator, self.calls.count((row.name, allocator.name)))
 
-        plan = Plan("test", 0.2, repeats, extra_passes, budget_s)
+        plan = Plan("test", 0.2, repeats, extra_passes, budget_s, limit_s)
         Session(plan, self.results, run_once, Progress(self.log)).run()
 
     def test_allocators_take_turns_and_the_first_one_changes(self):
@@ -52,6 +54,12 @@ class SessionTest(unittest.TestCase):
     def test_no_repeats_after_the_budget(self):
         self.run_session(lambda _row, _one, number: testing.sample(1.0 + number % 2), budget_s=-1.0)
         self.assertEqual(len(self.calls), 2 * 3 * 3)
+
+    def test_planned_passes_end_in_time_but_for_the_first(self):
+        self.run_session(lambda *_: testing.sample(1.0), limit_s=0.0)
+        self.assertEqual(len(self.calls), 2 * 3)
+        self.assertIn("1 of 3 passes", self.log.getvalue())
+        self.assertEqual(QUICK.with_repeats(7).limit_s, math.inf)
 
     def test_failed_cell_is_not_run_again_and_others_go_on(self):
         def outcome(row, allocator, _number):
