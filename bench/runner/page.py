@@ -184,7 +184,8 @@ def _row(compared: Compared, row: dict[str, Any], lines: tuple[tuple[str, Figure
     attributes = "".join(f' data-{name}="{_text(value)}"' for name, value in data.items())
     cells = "".join(_cell(compared, row, name, lines) for name in compared.names)
     clock = f" Clock: {row['clock']}." if row["clock"] != "CPU" else ""
-    return (f'<tr{attributes}><th scope="row">{_text(row["name"])}<span class="about">{_text(row["about"])}.'
+    name = _text(row["name"]).replace("_", "_<wbr>")
+    return (f'<tr{attributes}><th scope="row">{name}<span class="about">{_text(row["about"])}.'
             f"{clock}</span></th><td>{verdicts}</td>{cells}</tr>")
 
 

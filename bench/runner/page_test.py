@@ -19,7 +19,7 @@ from bench.runner.session import FULL
 _ALLOCATORS = [testing.OURS, testing.GLIBC, testing.MIMALLOC]
 _WON, _LOST, _CRASHED = testing.row("won"), testing.row("lost"), testing.row("crashed<")
 _REAL = testing.real_row("program")
-_VOID = {"meta", "input", "br"}
+_VOID = {"meta", "input", "wbr"}
 
 
 def _document():
