@@ -75,11 +75,11 @@ class Compared:
 
     def ratio(self, row: dict[str, Any], name: str, baseline: str, figure: Figure) -> float | None:
         """A figure to that of another allocator."""
-        return _ratio(figure(self.cell(row, name)), figure(self.cell(row, baseline)))
+        return stats.ratio(figure(self.cell(row, name)), figure(self.cell(row, baseline)))
 
     def to_best_peer(self, row: dict[str, Any], name: str, figure: Figure) -> float | None:
         """A figure to the lowest one of all other allocators."""
-        return _ratio(figure(self.cell(row, name)), self.best(row, figure, [one for one in self.names if one != name]))
+        return stats.ratio(figure(self.cell(row, name)), self.best(row, figure, [one for one in self.names if one != name]))
 
     def common(self, real: bool) -> list[dict[str, Any]]:
         """Rows of a kind that every allocator completed which completed any."""
@@ -102,7 +102,3 @@ class Compared:
         """On how many rows an allocator is the best or level with it."""
         ratios = [self.to_best_peer(row, name, figure) for row in self.kind(real)]
         return sum(ratio is not None and ratio <= 1 + LEVEL for ratio in ratios)
-
-
-def _ratio(value: float | None, reference: float | None) -> float | None:
-    return None if value is None or not reference else value / reference

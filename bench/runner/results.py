@@ -112,7 +112,7 @@ class Results:
 
     def ratio(self, row: Row, allocator: Allocator, figure: Callable[[Cell], float | None]) -> float | None:
         """One of a cell's figures to the baseline's."""
-        return _ratio(figure(self.cell(row, allocator)), figure(self.cell(row, self.baseline)))
+        return stats.ratio(figure(self.cell(row, allocator)), figure(self.cell(row, self.baseline)))
 
     def speed_ratio(self, row: Row, allocator: Allocator) -> float | None:
         """Speed to the baseline's; above 1 is faster."""
@@ -159,11 +159,6 @@ class Results:
                     found.append((row, allocator, failure))
         return found
 
-
-def _ratio(value: float | None, reference: float | None) -> float | None:
-    if value is None or reference is None or reference <= 0:
-        return None
-    return value / reference
 
 
 def _median_curve(runs: Sequence[list[list[float]]]) -> list[list[float]]:

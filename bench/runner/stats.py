@@ -28,6 +28,11 @@ def spread(values: Sequence[float], base: int) -> float:
     return (middle[-1] - middle[0]) / centre if centre > 0 else 0.0
 
 
+def ratio(value: float | None, reference: float | None) -> float | None:
+    """value / reference; None where either is missing or there is nothing to refer to."""
+    return None if value is None or reference is None or reference <= 0 else value / reference
+
+
 def geometric_mean(values: Sequence[float]) -> float | None:
     """The geometric mean of positive values; None where there are none."""
     if not values:

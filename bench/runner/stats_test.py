@@ -21,6 +21,10 @@ class StatsTest(unittest.TestCase):
         values = [1.0, 1.0, 1.0, 1.0, 100.0, 100.0, 200.0, 200.0, 200.0]
         self.assertGreater(stats.spread(values, base=1), 0.9)
 
+    def test_ratio_needs_both(self):
+        self.assertEqual(stats.ratio(3.0, 2.0), 1.5)
+        self.assertEqual([stats.ratio(None, 1.0), stats.ratio(1.0, None), stats.ratio(1.0, 0.0)], [None] * 3)
+
 
 if __name__ == "__main__":
     unittest.main()
