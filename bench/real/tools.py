@@ -57,7 +57,7 @@ class Sqlite(sqlite.Sqlite):
 
 
 class Compile(Client):
-    """A C++ file of templates and a generated C file, to object files."""
+    """A C++ file of templates as for debugging and a generated C file optimised, to object files."""
 
     def __init__(self, client: compilers.Compiler) -> None:
         self._client = client
@@ -67,7 +67,7 @@ class Compile(Client):
         (inputs / "generated.c").write_text(compilers.generated_c(40))
 
     def run(self, session: Session) -> None:
-        templates = [self._client.cxx, "-std=c++17", "-O1", "-DTIMES=1"]
+        templates = [self._client.cxx, "-std=c++17", "-O0", "-g", "-DTIMES=1"]
         compilers.compile_one(session, "templates.cc", templates, WORKLOADS / "templates.cc")
         compilers.compile_one(session, "generated.c", [self._client.c, "-O2"], session.inputs / "generated.c")
 
