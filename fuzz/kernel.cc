@@ -11,7 +11,7 @@ namespace fuzz {
 namespace {
 
 constexpr uint64_t kLeafBytes = sizeof(hak_registry_leaf);
-constexpr size_t kUnmappingsMax = 4096;
+constexpr size_t kUnmappingsMax = 1 << 18;
 
 /* os_fake's observer is a plain function, so what it notes is the process's. */
 struct Notes {

@@ -216,10 +216,11 @@ class Session {
     FUZZ_CHECK(!is_hopeless && whale->size_bytes == Rounded(bytes));
     if (IsRefused()) return;
     FUZZ_CHECK(AreTheOldestGone(before));
-    FUZZ_CHECK(gone_bytes >= whale->size_bytes || CachedBytes() <= kKeepBytes);
+    FUZZ_CHECK(gone_bytes >= whale->size_bytes || !IsOver(kKeepBytes, CachedBytes(), cached_.size()));
     if (before.size() == cached_.size()) return;
     const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
-    FUZZ_CHECK(gone_bytes - last_bytes < whale->size_bytes && CachedBytes() + last_bytes > kKeepBytes);
+    FUZZ_CHECK(gone_bytes - last_bytes < whale->size_bytes);
+    FUZZ_CHECK(IsOver(kKeepBytes, CachedBytes() + last_bytes, cached_.size() + 1));
   }
 
   void AcquireMany() {
@@ -257,13 +258,16 @@ class Session {
     const std::vector<Cached> before = cached_;
     NoteUnmappings(freed_ms, false);
     if (IsRefused()) return;
-    FUZZ_CHECK(AreTheOldestGone(before) && !IsOverLimit(CachedBytes(), cached_.size()));
+    FUZZ_CHECK(AreTheOldestGone(before) && !IsOver(limit_bytes_, CachedBytes(), cached_.size()));
     if (before.size() == cached_.size()) return;
     const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
-    FUZZ_CHECK(IsOverLimit(CachedBytes() + last_bytes, cached_.size() + 1));
+    FUZZ_CHECK(IsOver(limit_bytes_, CachedBytes() + last_bytes, cached_.size() + 1));
   }
 
-  bool IsOverLimit(size_t bytes, size_t count) const { return bytes > limit_bytes_ || count > HAK_WHALE_CACHE_ENTRIES; }
+  /* More whales than there are entries: some that the kernel would not unmap. */
+  static bool IsOver(size_t limit_bytes, size_t bytes, size_t count) {
+    return bytes > limit_bytes || count > HAK_WHALE_CACHE_ENTRIES;
+  }
 
   void ReleaseMany() {
     const size_t first = input_.TakeBelow(kSlots);

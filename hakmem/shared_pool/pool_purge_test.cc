@@ -285,6 +285,20 @@ TEST_F(EmptyCache, RefusedMunmapAndMadviseLeaveTheRangeDirty) {
   hak_shared_pool_release_span(span);
 }
 
+TEST_F(EmptyCache, UnitsThatStayedDirtyThereArePurgedLater) {
+  hak_slab* span = AcquireSpan(31);
+  hak_shared_pool_release_span(span); /* a SuperSlab of which all units but one are dirty goes to the cache */
+  hak_os_fake_fail_nth(HAK_OS_FAKE_MUNMAP, 1, ENOMEM);
+  hak_os_fake_fail_nth(HAK_OS_FAKE_MADVISE, 1, EAGAIN);
+  EXPECT_EQ(hak_shared_pool_purge(kStartMs, 0), 0u);
+  hak_slab* again = AcquireSpan(11);
+  const uint64_t dirty = Figures().dirty_free_units;
+  EXPECT_GE(dirty, 20u);
+  EXPECT_EQ(hak_shared_pool_purge(kStartMs, 0), dirty * kUnit);
+  EXPECT_EQ(Figures().dirty_free_units, 0u);
+  hak_shared_pool_release_span(again);
+}
+
 TEST_F(EmptyCache, MoreThanTheCacheKeepsStaysWhereMunmapIsRefused) {
   LoadConfig("HAKMEM_SUPERSLAB_CACHE=1");
   const std::vector<hak_slab*> spans = UseSuperSlabs(4);

@@ -69,6 +69,8 @@ static hak_slab* claim_from_tier(hak_tier tier, uint32_t units) {
 static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
   hak_u32_store_seq(&superslab->free_units, HAK_SUPERSLAB_ALL_UNITS & ~unit_mask(0, units));
   hak_tiers_refresh(superslab);
+  /* From the empty cache: a purge that came by meanwhile found no free units here, and forgot it. */
+  if (hak_u32_load_relaxed(&superslab->dirty_units) != 0) hak_tiers_mark_dirty(superslab->id);
   return &superslab->slabs[0];
 }
 
