@@ -182,19 +182,26 @@ TEST_F(Os, PurgeReadsZeroAndKeepsTheNeighbours) {
   EXPECT_TRUE(hak_os_unmap(base, 3 * kUnit));
 }
 
+// Whether a mapping grows into a hole behind it. An emulator of larger pages may refuse.
+bool MappingsGrow() {
+  char* base = static_cast<char*>(mmap(nullptr, 8 * kUnit, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  munmap(base + 4 * kUnit, 4 * kUnit);
+  const bool grows = mremap(base, 4 * kUnit, 8 * kUnit, 0) == base;
+  munmap(base, 8 * kUnit);
+  return grows;
+}
+
 TEST_F(Os, GrowInPlaceKeepsContentsAndGivesZeroes) {
-  /* A hole behind the mapping, so that there is room to grow. What runs the test, an emulator say, may map something
-   * of its own there first. */
-  char* hole = nullptr;
-  for (int tries = 0; tries < 8 && hole == nullptr; tries++) {
-    hole = static_cast<char*>(hak_os_map(8 * kUnit));
-    ASSERT_TRUE(hak_os_unmap(hole + 4 * kUnit, 4 * kUnit));
-    memset(hole, 1, 4 * kUnit);
-    if (hak_os_grow_in_place(hole, 4 * kUnit, 8 * kUnit)) break;
-    EXPECT_TRUE(hak_os_unmap(hole, 4 * kUnit));
-    hole = nullptr;
+  if (!MappingsGrow()) {
+    errno = kErrno;
+    GTEST_SKIP() << "nor do other mappings";
   }
-  ASSERT_NE(hole, nullptr);
+  errno = kErrno;
+  /* A hole behind the mapping, so that there is room to grow. */
+  char* hole = static_cast<char*>(hak_os_map(8 * kUnit));
+  ASSERT_TRUE(hak_os_unmap(hole + 4 * kUnit, 4 * kUnit));
+  memset(hole, 1, 4 * kUnit);
+  ASSERT_TRUE(hak_os_grow_in_place(hole, 4 * kUnit, 8 * kUnit));
   EXPECT_TRUE(IsAll(hole, 4 * kUnit, 1));
   EXPECT_TRUE(IsAll(hole + 4 * kUnit, 4 * kUnit, 0));
   EXPECT_TRUE(hak_os_unmap(hole, 8 * kUnit));
