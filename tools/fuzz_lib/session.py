@@ -274,10 +274,10 @@ class Session:
         return smaller.read_bytes(), f"{smaller.stat().st_size} bytes from {len(content)}"
 
     def _failure_of(self, unit: Unit, path: pathlib.Path) -> Optional[list[str]]:
-        """What the input's run alone says when it fails; None when it passes."""
+        """What the input's run alone says when it fails, or does not end; None when it passes."""
         log = Log()
         ended = self._processes.run(libfuzzer.run_once_command(unit.binary, unit.target, path), log, _OVERTIME_S)
-        return list(log.lines) if ended.is_failure else None
+        return list(log.lines) if ended.is_failure or ended.was_late else None
 
     def _note_failure(self, unit: Unit, ended: Ended, lines: list[str]) -> None:
         """A process that failed without naming an input: killed from outside, or it could not start."""

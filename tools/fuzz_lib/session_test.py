@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 from typing import Optional
 
 from fuzz_lib.processes import Processes
@@ -31,6 +32,7 @@ if "minimize_crash" in options:
     pathlib.Path(options["exact_artifact_path"]).write_bytes(last.read_bytes().replace(b"padding", b""))
     sys.exit(0)
 if last.is_file():
+    if last.read_bytes() == b"HANG": time.sleep(60)
     sys.exit(0) if b"BUG" not in last.read_bytes() else die(last.read_bytes())
 for path in sorted(last.iterdir()):
     if b"BUG" in path.read_bytes(): die(path.read_bytes(), options["artifact_prefix"])
@@ -164,6 +166,14 @@ class SessionTest(unittest.TestCase):
         (self.folder / "SLOW").write_bytes(b"BUG")
         session = self._run(self._session(limits=Limits(executions=10)))
         self.assertEqual([path.read_bytes() for path in session.new_regressions], [b"BUG"])
+        self.assertEqual(session.crash_count(), 1)
+
+    def test_slow_input_that_does_not_end_alone(self) -> None:
+        """Nor is a hang that libFuzzer cannot end itself taken for a busy machine."""
+        (self.folder / "SLOW").write_bytes(b"HANG")
+        with unittest.mock.patch("fuzz_lib.session._OVERTIME_S", 2.0):
+            session = self._run(self._session(limits=Limits(executions=10)))
+        self.assertEqual([path.read_bytes() for path in session.new_regressions], [b"HANG"])
         self.assertEqual(session.crash_count(), 1)
 
     def test_process_that_does_not_end_in_time(self) -> None:
