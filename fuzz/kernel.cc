@@ -49,10 +49,9 @@ void Observe(hak_os_fake_call call, void* base, size_t size_bytes) {
 uint64_t LiveLeafBytes() { return hak_registry_leaf_bytes() - TheNotes().forgotten_leaf_bytes; }
 
 bool ForgetLeaf(uint32_t entry) {
-  const uint64_t distance = hak_u64_load_relaxed(&hak_registry.root[entry]);
-  if (distance == 0) return false;
-  hak_u64_store_release(&hak_registry.root[entry], 0);
-  char* leaf = reinterpret_cast<char*>(&hak_registry.zero_words) + static_cast<intptr_t>(distance);
+  void* leaf = hak_ptr_load_relaxed(&hak_registry_root[entry]);
+  if (leaf == nullptr) return false;
+  hak_ptr_store_release(&hak_registry_root[entry], nullptr);
   FUZZ_CHECK(hak_os_unmap(leaf, kLeafBytes));
   TheNotes().forgotten_leaf_bytes += kLeafBytes;
   return true;
@@ -69,13 +68,20 @@ void ForgetLeaves() {
 }
 
 /* Where the kernel puts a SuperSlab, there the next mappings go too. */
-void MakeFirstLeaf() {
-  static void* const where = [] {
+char* FirstMapping() {
+  static char* const where = [] {
     void* base = hak_os_map_aligned(HAK_SUPERSLAB_BYTES, HAK_SUPERSLAB_BYTES);
     FUZZ_CHECK(base != nullptr && hak_os_unmap(base, HAK_SUPERSLAB_BYTES));
-    return base;
+    return static_cast<char*>(base);
   }();
-  FUZZ_CHECK(hak_registry_prepare(where, HAK_SUPERSLAB_BYTES));
+  return where;
+}
+
+/* Where the mappings go, so that they need no leaf, or far from them. */
+void PlaceWindow(bool is_near) {
+  const uint64_t half = uint64_t{HAK_REGISTRY_LEAF_UNITS} / 2 * HAK_UNIT_BYTES;
+  const uint64_t near = reinterpret_cast<uintptr_t>(FirstMapping()) - half;
+  hak_u64_store_relaxed(&hak_registry_window_base, is_near ? near : uint64_t{HAK_UNIT_BYTES});
 }
 
 }  // namespace
@@ -85,10 +91,11 @@ Kernel::Kernel(Input& input, Leaves leaves) {
   const uint8_t choice = input.TakeByte();
   hak_os_fake_reset();
   hak_os_reset_for_test();
+  PlaceWindow(choice / 16 % 2 != 0);
   if (leaves == Leaves::kNone || choice / 4 % 4 == 0) {
     ForgetLeaves();
   } else {
-    MakeFirstLeaf();
+    FUZZ_CHECK(hak_registry_prepare(FirstMapping(), HAK_SUPERSLAB_BYTES));
   }
   hak_os_reset_for_test();
   hak_os_fake_set_page_bytes(kPageBytes[choice % 4]);

@@ -357,7 +357,7 @@ class Session {
       if (offset % 16 == 0) return PointerTo(AddressOf(slab) + offset);
       return PointerTo(AddressOf(slab->free_bits) + offset);
     }
-    return PointerTo((offset % 16 == 0 ? AddressOf(heap) : AddressOf(&hak_registry)) + offset);
+    return PointerTo((offset % 16 == 0 ? AddressOf(heap) : AddressOf(&hak_registry_root)) + offset);
   }
 
   void Crime() {

@@ -170,7 +170,7 @@ TEST_F(HotBox, SpansAndWhatIsNobodysAreNotTaken) {
        {uintptr_t{0}, uintptr_t{1}, uintptr_t{HAK_REGISTRY_LAST_TAG}, UINTPTR_MAX, uintptr_t{1} << 63,
         reinterpret_cast<uintptr_t>(span->base), reinterpret_cast<uintptr_t>(span->base) + HAK_UNIT_BYTES,
         reinterpret_cast<uintptr_t>(&on_stack), reinterpret_cast<uintptr_t>(&in_data),
-        reinterpret_cast<uintptr_t>(heap_), reinterpret_cast<uintptr_t>(&hak_registry)}) {
+        reinterpret_cast<uintptr_t>(heap_), reinterpret_cast<uintptr_t>(&hak_registry_root)}) {
     EXPECT_FALSE(hak_hot_box_push(reinterpret_cast<void*>(value))) << std::hex << value;
   }
   EXPECT_EQ(errno, 1234);

@@ -3,7 +3,10 @@
 #include "hakmem/base/checks.h"
 #include "hakmem/os/os.h"
 
-hak_registry_tables hak_registry HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
+hak_atomic_ptr hak_registry_root[HAK_REGISTRY_ROOT_ENTRIES];
+
+hak_registry_leaf hak_registry_window HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
+hak_atomic_u64 hak_registry_window_base = {HAK_REGISTRY_NO_WINDOW};
 
 static hak_atomic_u64 leaf_bytes;
 
@@ -11,13 +14,13 @@ HAK_STATIC_ASSERT(sizeof(hak_registry_leaf) == 1024 * 1024, "a leaf is 1 MiB");
 
 uint64_t hak_registry_leaf_bytes(void) { return hak_u64_load_relaxed(&leaf_bytes); }
 
-static bool prepare_entry(hak_atomic_u64* entry) {
-  if (hak_u64_load_acquire(entry) != 0) return true;
+static bool prepare_entry(hak_atomic_ptr* entry) {
+  if (hak_ptr_load_acquire(entry) != NULL) return true;
   void* leaf = hak_os_map(sizeof(hak_registry_leaf));
   if (leaf == NULL) return false;
-  uint64_t expected = 0;
+  void* expected = NULL;
   /* Release: the leaf's zeroes before its address. Pairs with the dependent load of every look-up. */
-  if (!hak_u64_cas_acq_rel(entry, &expected, (uintptr_t)leaf - (uintptr_t)&hak_registry.zero_words)) {
+  if (!hak_ptr_cas_acq_rel(entry, &expected, leaf)) {
     hak_os_unmap(leaf, sizeof(hak_registry_leaf)); /* another thread was first */
     return true;
   }
@@ -25,39 +28,63 @@ static bool prepare_entry(hak_atomic_u64* entry) {
   return true;
 }
 
+/* The kernel hands out addresses downwards, so most of the window lies below the first. */
+static void place_window(uint64_t first) {
+  const uint64_t above = 1ull << 30;
+  const uint64_t window_bytes = (uint64_t)HAK_REGISTRY_LEAF_UNITS * HAK_UNIT_BYTES;
+  const uint64_t top = (first | (above - 1)) + 1;
+  uint64_t expected = HAK_REGISTRY_NO_WINDOW;
+  /* Who loses the race finds the winner's window in place. */
+  hak_u64_cas_acq_rel(&hak_registry_window_base, &expected, top > window_bytes ? top - window_bytes : 0);
+}
+
+static bool is_in_window(uint64_t address) {
+  return hak_registry_window_index((const void*)(uintptr_t)address) < HAK_REGISTRY_LEAF_UNITS;
+}
+
 bool hak_registry_prepare(const void* base, size_t size_bytes) {
+  const uint64_t first = (uintptr_t)base;
   uint64_t end;
-  if (__builtin_add_overflow((uint64_t)(uintptr_t)base, size_bytes - 1, &end)) return false;
+  if (__builtin_add_overflow(first, size_bytes - 1, &end)) return false;
   const uint64_t last = end >> 32;
   if (last >= HAK_REGISTRY_ROOT_ENTRIES) return false;
-  for (uint64_t i = (uint64_t)(uintptr_t)base >> 32; i <= last; i++) {
-    if (!prepare_entry(&hak_registry.root[i])) return false;
+  if (hak_u64_load_relaxed(&hak_registry_window_base) == HAK_REGISTRY_NO_WINDOW) place_window(first);
+  if (is_in_window(first) && is_in_window(end)) return true;
+  for (uint64_t i = first >> 32; i <= last; i++) {
+    if (!prepare_entry(&hak_registry_root[i])) return false;
   }
   return true;
 }
 
-/* Writable twin of hak_registry_leaf_of, for units that have been prepared. */
-static hak_registry_leaf* prepared_leaf(uint64_t address, uint32_t* index) {
-  const uint64_t distance = hak_u64_load_acquire(&hak_registry.root[address >> 32]);
-  HAK_ASSERT(distance != 0);
-  *index = (uint16_t)(address >> HAK_UNIT_SHIFT);
-  return (hak_registry_leaf*)((uintptr_t)&hak_registry.zero_words + distance);
+typedef struct unit_entry {
+  hak_atomic_u64* word;
+  hak_atomic_ptr* owner;
+} unit_entry;
+
+/* The entry of a unit that has been prepared. */
+static unit_entry prepared_entry(uint64_t address) {
+  const uint64_t near = hak_registry_window_index((const void*)(uintptr_t)address);
+  if (near < HAK_REGISTRY_LEAF_UNITS) {
+    return (unit_entry){&hak_registry_window.word[near], &hak_registry_window.owner[near]};
+  }
+  hak_registry_leaf* leaf = (hak_registry_leaf*)hak_ptr_load_acquire(&hak_registry_root[address >> 32]);
+  HAK_ASSERT(leaf != NULL);
+  const uint16_t index = (uint16_t)(address >> HAK_UNIT_SHIFT);
+  return (unit_entry){&leaf->word[index], &leaf->owner[index]};
 }
 
 void hak_registry_set(const void* base, uint32_t units, uint64_t word, void* owner) {
   HAK_ASSERT(((uintptr_t)base & (HAK_UNIT_BYTES - 1)) == 0 && word != HAK_REGISTRY_NONE);
   for (uint32_t i = 0; i < units; i++) {
-    uint32_t index;
-    hak_registry_leaf* leaf = prepared_leaf((uintptr_t)base + (uint64_t)i * HAK_UNIT_BYTES, &index);
-    hak_ptr_store_relaxed(&leaf->owner[index], owner);
-    hak_u64_store_release(&leaf->word[index], word);
+    const unit_entry entry = prepared_entry((uintptr_t)base + (uint64_t)i * HAK_UNIT_BYTES);
+    hak_ptr_store_relaxed(entry.owner, owner);
+    hak_u64_store_release(entry.word, word);
   }
 }
 
 void hak_registry_clear(const void* base, uint32_t units) {
   for (uint32_t i = 0; i < units; i++) {
-    uint32_t index;
-    hak_registry_leaf* leaf = prepared_leaf((uintptr_t)base + (uint64_t)i * HAK_UNIT_BYTES, &index);
-    hak_u64_store_release(&leaf->word[index], HAK_REGISTRY_NONE);
+    const unit_entry entry = prepared_entry((uintptr_t)base + (uint64_t)i * HAK_UNIT_BYTES);
+    hak_u64_store_release(entry.word, HAK_REGISTRY_NONE);
   }
 }

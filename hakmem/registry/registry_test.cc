@@ -30,10 +30,15 @@ uint64_t FreshSpan(uint64_t count = 1) {
   return first;
 }
 
+constexpr uint64_t kWindowBytes = uint64_t{HAK_REGISTRY_LEAF_UNITS} * kUnit;
+constexpr uint64_t kWindowTop = 0x800 * kLeafSpan;
+constexpr uint64_t kWindow = kWindowTop - kWindowBytes;
+
 class Registry : public testing::Test {
  protected:
   void SetUp() override {
     hak_os_fake_reset();
+    ASSERT_TRUE(hak_registry_prepare(At(kWindowTop - kUnit), kUnit)); /* the first address of all: here is the window */
     errno = kErrno;
   }
   void TearDown() override {
@@ -65,16 +70,6 @@ TEST_F(Registry, Invariant1AnyValueMayBeLookedUp) {
     ExpectNobodys(address);
   }
   ExpectNobodys(reinterpret_cast<uint64_t>(this));
-}
-
-TEST_F(Registry, Invariant2AnUnusedRootEntryLeadsToTheZeroLeaf) {
-  const uint64_t base = FreshSpan();
-  uint64_t index;
-  EXPECT_EQ(hak_registry_tables_of(At(base + 5 * kUnit), &index), &hak_registry);
-  EXPECT_EQ(index, 5u);
-  ASSERT_TRUE(hak_registry_prepare(At(base), kUnit));
-  EXPECT_NE(hak_registry_tables_of(At(base), &index), &hak_registry);
-  ExpectNobodys(base);
 }
 
 TEST_F(Registry, SetAndClearTouchTheirUnitsOnly) {
@@ -137,6 +132,46 @@ TEST_F(Registry, PrepareAgainMapsNothing) {
   EXPECT_EQ(hak_registry_word(At(base)), 0x3000u);
 }
 
+TEST_F(Registry, Invariant4TheWindowLiesAroundTheFirstAddress) {
+  EXPECT_EQ(hak_u64_load_relaxed(&hak_registry_window_base), kWindow);
+  ASSERT_TRUE(hak_registry_prepare(At(FreshSpan()), kUnit));
+  EXPECT_EQ(hak_u64_load_relaxed(&hak_registry_window_base), kWindow);
+}
+
+TEST_F(Registry, Invariant5TheWindowNeedsNoLeaf) {
+  const uint64_t leaves = hak_registry_leaf_bytes();
+  ASSERT_TRUE(hak_registry_prepare(At(kWindow), kWindowBytes));
+  for (const uint64_t base : {kWindow, kWindow + (uint64_t{3} << 30) - 2 * kUnit, kWindowTop - 4 * kUnit}) {
+    hak_registry_set(At(base), 4, 0x7000, &owner_);
+    ExpectNobodys(base - 1);
+    EXPECT_EQ(hak_registry_word(At(base)), 0x7000u);
+    EXPECT_EQ(hak_registry_word(At(base + 4 * kUnit - 1)), 0x7000u);
+    EXPECT_EQ(hak_registry_owner(At(base + 4 * kUnit - 1)), &owner_);
+    ExpectNobodys(base + 4 * kUnit);
+    hak_registry_clear(At(base), 4);
+    ExpectNobodys(base);
+  }
+  EXPECT_EQ(hak_registry_leaf_bytes(), leaves);
+}
+
+TEST_F(Registry, UnitsOnBothSidesOfTheWindowsEdges) {
+  for (const uint64_t edge : {kWindow, kWindowTop}) {
+    ASSERT_TRUE(hak_registry_prepare(At(edge - 2 * kUnit), 4 * kUnit));
+    hak_registry_set(At(edge - 2 * kUnit), 4, 0x8000, &owner_);
+    for (uint64_t unit = 0; unit < 4; unit++) {
+      EXPECT_EQ(hak_registry_word(At(edge + (unit - 2) * kUnit)), 0x8000u) << unit;
+      EXPECT_EQ(hak_registry_owner(At(edge + (unit - 2) * kUnit)), &owner_) << unit;
+    }
+    ExpectNobodys(edge - 2 * kUnit - 1);
+    ExpectNobodys(edge + 2 * kUnit);
+    hak_registry_clear(At(edge - kUnit), 2);
+    ExpectNobodys(edge - 1);
+    ExpectNobodys(edge);
+    EXPECT_EQ(hak_registry_word(At(edge - 2 * kUnit)), 0x8000u);
+    EXPECT_EQ(hak_registry_word(At(edge + kUnit)), 0x8000u);
+  }
+}
+
 TEST_F(Registry, TheLastUnitBelow48Bits) {
   const uint64_t last = kAddressEnd - kUnit;
   ASSERT_TRUE(hak_registry_prepare(At(last), kUnit));
@@ -147,13 +182,12 @@ TEST_F(Registry, TheLastUnitBelow48Bits) {
   hak_registry_clear(At(last), 1);
 }
 
-TEST_F(Registry, BitsAbove48AreNotLookedAt) {
+TEST_F(Registry, ThereIsNothingAbove48Bits) {
   const uint64_t base = FreshSpan();
   ASSERT_TRUE(hak_registry_prepare(At(base), kUnit));
   hak_registry_set(At(base), 1, 0x5000, &owner_);
   for (int bit = 48; bit < 64; bit++) {
-    EXPECT_EQ(hak_registry_word(At(base | 1ull << bit)), 0x5000u);
-    EXPECT_EQ(hak_registry_owner(At(base | 1ull << bit)), &owner_);
+    ExpectNobodys(base | 1ull << bit);
   }
 }
 

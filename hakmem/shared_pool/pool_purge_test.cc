@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/shared_pool/test_pool.h"
 
@@ -391,6 +392,7 @@ auto Retried(Function function) {
 // A process that has done nothing yet.
 [[noreturn]] void LifeOfAProcess(Refusal refusal) {
   hak_os_fake_reset();
+  hak_u64_store_relaxed(&hak_registry_window_base, 0); /* elsewhere: a leaf is needed */
   hak_os_fake_set_observer(NoteAll);
   hak_os_fake_fail_nth(refusal.call, refusal.nth, ENOMEM);
   hak_heap* heap = Retried([] { return hak_heap_acquire(kHeapLimit); });

@@ -137,8 +137,7 @@ TEST_F(UnifiedCache, PointersToNoBlockAtAllAreFoundAndDropped) {
   const hak_slab* slab = SlabOf(live_[0]);
   char* end = slab->base + static_cast<size_t>(slab->blocks) * slab->block_bytes;
   ASSERT_LT(end, slab->base + HAK_UNIT_BYTES);
-  const auto bent = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(live_[0]) | (uintptr_t{1} << 50));
-  for (void* wrong : {static_cast<void*>(end), bent}) {
+  for (void* wrong : {static_cast<void*>(end), static_cast<void*>(slab->base + HAK_UNIT_BYTES - 1)}) {
     EXPECT_EQ(Misuse([&] { Spill(wrong); }), 1u);
     Push(live_[0]);
     Push(wrong);

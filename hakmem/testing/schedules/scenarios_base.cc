@@ -6,9 +6,8 @@
 namespace schedules {
 namespace {
 
-// Two threads need the same leaf, a third looks an address up.
-Scenario RegistryPrepare() {
-  NewWorld();
+// Two threads prepare neighbours, a third looks them up.
+Scenario Prepare(unsigned leaves) {
   char* const base = reinterpret_cast<char*>(static_cast<uintptr_t>(DOOR_MEMORY_BASE));
   static char owners[2];
   const auto take = [=](int n) {
@@ -36,9 +35,23 @@ Scenario RegistryPrepare() {
   };
   scenario.end = [=] {
     Expect(door_registry_word(base) == 16 && door_registry_word(base + HAK_UNIT_BYTES) == 17, "both words");
-    Expect(door_leaves_mapped() - door_leaves_returned() == 1, "a leaf too many");
+    Expect(door_leaves_mapped() - door_leaves_returned() == leaves, "a leaf too many");
   };
   return scenario;
+}
+
+// They need the same leaf: the window is elsewhere.
+Scenario RegistryPrepare() {
+  NewWorld();
+  const uint64_t far = DOOR_MEMORY_BASE + (uint64_t{64} << 30);
+  Expect(hak_registry_prepare(reinterpret_cast<void*>(far), HAK_UNIT_BYTES), "nothing to map");
+  return Prepare(1);
+}
+
+// Both would place the window.
+Scenario RegistryWindow() {
+  NewWorld();
+  return Prepare(0);
 }
 
 // Descriptors are listed while others walk the ids.
@@ -107,6 +120,7 @@ Scenario LockTry() {
 std::vector<NamedScenario> BaseScenarios() {
   return {
       {"registry", "two threads need one leaf, a third looks up", RegistryPrepare, true},
+      {"registry_window", "two threads place the window, a third looks up", RegistryWindow, true},
       {"ids", "descriptors are listed under a walker", NewIds, false},
       {"heaps", "heaps are listed under a walker", NewHeaps, true},
       {"options", "options are loaded under a reader", Options, true},
