@@ -26,7 +26,7 @@ constexpr Rule kRules[HAK_OPTION_COUNT] = {
     {"DECAY_MS", 500, 3600000},
     {"SUPERSLAB_CACHE", 8, 65536},
     {"WHALE_CACHE_BYTES", 32 * kMiB, kMiB << 20},
-    {"THREAD_CACHE_BYTES", kMiB, kMiB << 12},
+    {"THREAD_CACHE_BYTES", 4 * kMiB, kMiB << 12},
     {"HUGE_PAGES", 1, 1},
     {"STATS_AT_EXIT", 0, 1},
     {"VERBOSE", 0, 1},

@@ -27,6 +27,27 @@ const uint16_t hak_heap_tiny_offset[HAK_SIZE_CLASS_TINY_MAX_BYTES / 16 + 1] = {
 };
 #undef OFFSET
 
+/* Entries (below, last] are the bin of class c, the smallest that holds `last` steps. */
+#define STEP HAK_HEAP_MID_STEP_BYTES
+#define CLASS(below, last, c) [(below) / STEP + 1 ...(last) / STEP] = HAK_BIN_OFFSET(c)
+#define DOUBLING(base, c)                                                               \
+  CLASS(base, 5 * ((base) / 4), c), CLASS(5 * ((base) / 4), 6 * ((base) / 4), (c) + 1), \
+      CLASS(6 * ((base) / 4), 7 * ((base) / 4), (c) + 2), CLASS(7 * ((base) / 4), 2 * (base), (c) + 3)
+const uint16_t hak_heap_mid_offset[HAK_SIZE_CLASS_MAX_BYTES / STEP + 1] = {
+    DOUBLING(1024, 20),
+    DOUBLING(2048, 24),
+    DOUBLING(4096, 28),
+    DOUBLING(8192, 32),
+    DOUBLING(16384, 36),
+    CLASS(32 * 1024, HAK_UNIT_BYTES, HAK_SIZE_CLASS_SHARED_COUNT),
+    CLASS(HAK_UNIT_BYTES, 2 * HAK_UNIT_BYTES, HAK_SIZE_CLASS_SHARED_COUNT + 1),
+    CLASS(2 * HAK_UNIT_BYTES, 3 * HAK_UNIT_BYTES, HAK_SIZE_CLASS_SHARED_COUNT + 2),
+    CLASS(3 * HAK_UNIT_BYTES, 4 * HAK_UNIT_BYTES, HAK_SIZE_CLASS_SHARED_COUNT + 3),
+};
+#undef DOUBLING
+#undef CLASS
+#undef STEP
+
 HAK_STATIC_ASSERT(HAK_HEAP_BINS_BYTES <= UINT16_MAX, "a bin offset fits the table");
 HAK_STATIC_ASSERT(sizeof(hak_heap) <= 64 * 1024, "a heap fits one metadata block");
 
@@ -34,6 +55,7 @@ static struct {
   hak_lock lock;
   hak_heap* parked;            /* Sync: lock */
   hak_atomic_u32 parked_count; /* Sync: lock writes, any reads */
+  uint32_t active_count;       /* Sync: lock; heaps being made included */
   hak_atomic_ptr all;          /* Sync: lock writes (release), any reads (acquire) */
 } heaps;
 
@@ -53,6 +75,7 @@ hak_heap* hak_heap_first(void) { return (hak_heap*)hak_ptr_load_acquire(&heaps.a
 uint32_t hak_heap_parked_count(void) { return hak_u32_load_relaxed(&heaps.parked_count); }
 
 static void park_locked(hak_heap* heap) {
+  heaps.active_count--;
   hak_u32_store_relaxed(&heap->state, HAK_HEAP_PARKED);
   heap->next_parked = heaps.parked;
   heaps.parked = heap;
@@ -76,10 +99,9 @@ static hak_heap* unpark_locked(void) {
   return heap;
 }
 
-static hak_heap* new_heap(uint64_t cache_limit_bytes) {
+static hak_heap* new_heap(void) {
   hak_heap* heap = (hak_heap*)hak_metadata_alloc(sizeof(hak_heap), 4096);
   if (heap == NULL) return NULL;
-  heap->budget.limit_bytes = cache_limit_bytes;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) heap->mailboxes[c].heap = heap;
   hak_u32_store_relaxed(&heap->state, HAK_HEAP_ACTIVE);
   hak_lock_take(&heaps.lock);
@@ -92,8 +114,17 @@ static hak_heap* new_heap(uint64_t cache_limit_bytes) {
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   hak_lock_take(&heaps.lock);
   hak_heap* heap = unpark_locked();
+  const uint32_t active_count = ++heaps.active_count;
   hak_lock_give(&heaps.lock);
-  return heap != NULL ? heap : new_heap(cache_limit_bytes);
+  if (heap == NULL) heap = new_heap();
+  if (heap != NULL) {
+    heap->budget.limit_bytes = hak_mid_ace_limit(cache_limit_bytes, active_count);
+    return heap;
+  }
+  hak_lock_take(&heaps.lock);
+  heaps.active_count--;
+  hak_lock_give(&heaps.lock);
+  return NULL;
 }
 
 void hak_heap_orphan_others_locked(hak_heap* mine) {
@@ -101,6 +132,7 @@ void hak_heap_orphan_others_locked(hak_heap* mine) {
     if (heap == mine || hak_u32_load_relaxed(&heap->state) != HAK_HEAP_ACTIVE) continue;
     if (hak_u32_load_relaxed(&heap->in_slow_path) != 0) {
       hak_u32_store_relaxed(&heap->state, HAK_HEAP_LOST);
+      heaps.active_count--;
     } else {
       park_locked(heap);
     }

@@ -130,6 +130,12 @@ extern hak_heap hak_heap_empty;
 /** Byte offset of the bin for (size + 15) / 16, sizes up to HAK_SIZE_CLASS_TINY_MAX_BYTES. */
 extern const uint16_t hak_heap_tiny_offset[HAK_SIZE_CLASS_TINY_MAX_BYTES / 16 + 1];
 
+enum { HAK_HEAP_MID_STEP_BYTES = 256 };
+
+/** Byte offset of the bin for ceil(size / HAK_HEAP_MID_STEP_BYTES), sizes above HAK_SIZE_CLASS_TINY_MAX_BYTES up to
+ *  HAK_SIZE_CLASS_MAX_BYTES. */
+extern const uint16_t hak_heap_mid_offset[HAK_SIZE_CLASS_MAX_BYTES / HAK_HEAP_MID_STEP_BYTES + 1];
+
 HAK_ALWAYS_INLINE hak_bin* hak_heap_bin(hak_heap* heap, uint32_t size_class) {
   return (hak_bin*)(void*)(heap->bins + HAK_BIN_OFFSET(size_class));
 }
@@ -156,7 +162,8 @@ HAK_ALWAYS_INLINE void hak_heap_leave(hak_heap* heap) {
   hak_u32_store_relaxed(&heap->in_slow_path, hak_u32_load_relaxed(&heap->in_slow_path) - 1);
 }
 
-/** A heap for the calling thread: a parked one whole, with all its slabs, or a new one. Active. NULL: no memory. */
+/** A heap for the calling thread: a parked one whole, with all its slabs, or a new one. Active. NULL: no memory.
+ *  `cache_limit_bytes` is for the first few threads; later ones get less (hak_mid_ace_limit). */
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes);
 
 /** Owner: gives up an active heap, whose caches are flushed. */

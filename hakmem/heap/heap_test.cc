@@ -53,8 +53,11 @@ class Heap : public testing::Test {
   void TearDown() override {
     hak_os_fake_reset();
     while (hak_heap_parked_count() != 0) hak_heap_acquire(kLimit);
+    for (hak_heap* heap : AllHeaps()) {
+      if (StateOf(heap) == HAK_HEAP_ACTIVE) hak_heap_enter(heap);
+    }
+    OrphanOthers(nullptr);
     EXPECT_TRUE(ParkedHeaps().empty());
-    for (hak_heap* heap : AllHeaps()) SetState(heap, HAK_HEAP_LOST);
   }
 };
 
@@ -74,6 +77,13 @@ TEST_F(Heap, BinsFillTheHeapOneAfterTheOther) {
 TEST_F(Heap, TinyTableNamesTheBinOfEachSize) {
   for (uint32_t size = 0; size <= HAK_SIZE_CLASS_TINY_MAX_BYTES; size++) {
     ASSERT_EQ(hak_heap_tiny_offset[(size + 15) / 16], HAK_BIN_OFFSET(hak_size_class_of(size))) << size;
+  }
+}
+
+TEST_F(Heap, MidTableNamesTheBinOfEachSize) {
+  for (uint32_t size = HAK_SIZE_CLASS_TINY_MAX_BYTES + 1; size <= HAK_SIZE_CLASS_MAX_BYTES; size++) {
+    const uint32_t step = (size + HAK_HEAP_MID_STEP_BYTES - 1) / HAK_HEAP_MID_STEP_BYTES;
+    ASSERT_EQ(hak_heap_mid_offset[step], HAK_BIN_OFFSET(hak_size_class_of(size))) << size;
   }
 }
 
@@ -107,12 +117,34 @@ TEST_F(Heap, Invariant2NewBinsAreEmptyAndUntouched) {
   }
 }
 
-TEST_F(Heap, TheBudgetIsThatOfTheHeapsBirth) {
-  hak_heap* heap = hak_heap_acquire(12345);
-  EXPECT_EQ(heap->budget.limit_bytes, 12345u);
-  EXPECT_EQ(heap->budget.granted_bytes, 0u);
-  hak_heap_park(heap);
-  EXPECT_EQ(hak_heap_acquire(kLimit)->budget.limit_bytes, 12345u);
+TEST_F(Heap, TheFirstFewHeapsAtWorkHaveTheWholeBudget) {
+  std::vector<hak_heap*> first;
+  for (int i = 0; i < HAK_MID_ACE_FULL_LIMITS; i++) {
+    first.push_back(hak_heap_acquire(kLimit));
+    EXPECT_EQ(first.back()->budget.limit_bytes, kLimit);
+    EXPECT_EQ(first.back()->budget.granted_bytes, 0u);
+  }
+  hak_heap* late = hak_heap_acquire(kLimit);
+  EXPECT_EQ(late->budget.limit_bytes, kLimit / 4);
+  hak_heap_park(late);
+  hak_heap_park(first.back());
+  EXPECT_EQ(hak_heap_acquire(kLimit), first.back());
+  EXPECT_EQ(hak_heap_acquire(kLimit), late);
+  EXPECT_EQ(late->budget.limit_bytes, kLimit / 4) << "it is the ninth again";
+  hak_heap_enter(first[0]);
+  OrphanOthers(nullptr); /* one lost, the others parked */
+  for (int i = 0; i < HAK_MID_ACE_FULL_LIMITS; i++) EXPECT_EQ(hak_heap_acquire(kLimit)->budget.limit_bytes, kLimit);
+  EXPECT_EQ(hak_heap_acquire(12345)->budget.limit_bytes, 12345u / 4);
+}
+
+TEST_F(Heap, AHeapThatCannotBeMadeIsNotCounted) {
+  hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
+  while (hak_heap_acquire(kLimit) != nullptr) { /* until the metadata is used up */
+  }
+  for (int i = 0; i < 2 * HAK_MID_ACE_FULL_LIMITS; i++) ASSERT_EQ(hak_heap_acquire(kLimit), nullptr);
+  hak_os_fake_reset();
+  OrphanOthers(nullptr);
+  EXPECT_EQ(hak_heap_acquire(kLimit)->budget.limit_bytes, kLimit);
 }
 
 TEST_F(Heap, Invariant6TheEmptyHeapIsAllZeroAndEveryThreadStartsOnIt) {

@@ -5,7 +5,11 @@ enum {
   START_BYTES = 8 * 1024,
   START_CAP_MAX = 32,
   /* Misses and spills, both, that make a swing. */
-  SWING = 2
+  SWING = 2,
+  /* A cache of up to so much is worth having whatever the program does: refills and spills move more at a time. */
+  SMALL_BYTES = 64 * 1024,
+  /* A class of whole units caches at most so much: its slow path is short, and its blocks may be dirty to the end. */
+  UNITS_MAX_BYTES = 512 * 1024
 };
 
 static uint32_t at_most(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -27,14 +31,26 @@ static uint32_t grow(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t c
   const uint32_t wanted = at_most(cap * 2, slots);
   const uint64_t more = cap_bytes(size_class, wanted - cap);
   if (wanted == cap || budget->granted_bytes + more > budget->limit_bytes) return cap;
+  if (size_class >= HAK_SIZE_CLASS_SHARED_COUNT && cap_bytes(size_class, wanted) > UNITS_MAX_BYTES) return cap;
   budget->granted_bytes += more;
   budget->grown++;
   return wanted;
 }
 
+/* Longer rows than so many misses or spills are more than two doublings of a cache would catch: each of them moves an
+ * eighth of the cap at least. */
+enum { LONG_ROW = 32 };
+
+static void count_row(hak_mid_ace_bin* bin, bool is_spill) {
+  if (bin->row_spills != is_spill) bin->row = 0;
+  bin->row_spills = is_spill;
+  if (bin->row < UINT16_MAX) bin->row++;
+}
+
 static uint32_t verdict(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
                         uint32_t slots) {
   bin->seen = true;
+  if (bin->row > LONG_ROW && cap_bytes(size_class, cap * 2) > SMALL_BYTES) bin->misses = bin->spills = 0;
   if (bin->misses < SWING || bin->spills < SWING) return cap;
   bin->misses = bin->spills = 0;
   return cap == 0 ? 0 : grow(budget, size_class, cap, slots);
@@ -42,12 +58,14 @@ static uint32_t verdict(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32
 
 uint32_t hak_mid_ace_on_miss(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
                              uint32_t slots) {
+  count_row(bin, false);
   if (bin->misses < UINT16_MAX) bin->misses++;
   return verdict(budget, bin, size_class, cap, slots);
 }
 
 uint32_t hak_mid_ace_on_spill(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
                               uint32_t slots) {
+  count_row(bin, true);
   if (bin->spills < UINT16_MAX) bin->spills++;
   return verdict(budget, bin, size_class, cap, slots);
 }

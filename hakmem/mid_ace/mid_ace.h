@@ -2,14 +2,15 @@
  * Owns: nothing; each bin carries its state here, each heap its budget.
  * Invariants:
  *   1. A cap lies between 1 and the slots the bin has, except where the budget option is 0.
- *   2. The sum over a heap's bins of cap * block size stays within the heap's budget, once every bin has its
+ *   2. The sum over a heap's bins of cap * block size grows within the heap's budget only, once every bin has its
  *      starting cap.
  *   3. Pure policy: no memory is touched but the two structs that are passed in.
  * Threads: the heap's owner.  Cost: cold paths only.  Fails: never.  Fork: inherited.
  *
  * Signals. A *miss* is a malloc that found the cache empty, a *spill* a free that found it full. A bin that does both
- * swings by more than its cap: the cap doubles. A bin that only misses (a growing heap) or only spills (a shrinking
- * one) gains nothing from a larger cache. A bin without either for a whole epoch is idle: its cap halves, and what it
+ * swings by more than its cap: the cap doubles. Where that would take more than 64 KiB it does so only for swings that two
+ * more doublings would catch: misses in a row that bring more are a heap that grows and shrinks, which a cache cannot
+ * hold. A bin that only misses (a growing heap) or only spills (a shrinking one) gains nothing from a larger cache. A bin without either for a whole epoch is idle: its cap halves, and what it
  * holds goes back to its slabs. */
 #ifndef HAKMEM_MID_ACE_MID_ACE_H_
 #define HAKMEM_MID_ACE_MID_ACE_H_
@@ -22,6 +23,8 @@ HAK_BEGIN_DECLS
 typedef struct hak_mid_ace_bin {
   uint16_t misses; /* since the last verdict; saturate */
   uint16_t spills;
+  uint16_t row; /* misses, or spills, one after the other, up to now; saturates */
+  bool row_spills;
   bool seen; /* any signal in this epoch */
 } hak_mid_ace_bin;
 
@@ -31,6 +34,14 @@ typedef struct hak_mid_ace_budget {
   uint64_t grown;         /* verdicts, for the report */
   uint64_t shrunk;
 } hak_mid_ace_budget;
+
+enum { HAK_MID_ACE_FULL_LIMITS = 8 };
+
+/** Budget of the `nth` heap at work, from 1 on: all of `limit_bytes` for the first HAK_MID_ACE_FULL_LIMITS, so that a few
+ *  threads cache what they swing by, and a quarter for the others, so that a thousand do not hold a program's worth. */
+HAK_ALWAYS_INLINE uint64_t hak_mid_ace_limit(uint64_t limit_bytes, uint32_t nth) {
+  return nth <= HAK_MID_ACE_FULL_LIMITS ? limit_bytes : limit_bytes / 4;
+}
 
 /** Cap of a bin that is used for the first time; charges the budget. `slots` is the room in the bin. */
 uint32_t hak_mid_ace_start(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t slots);

@@ -86,17 +86,37 @@ TEST(MidAce, Invariant1NoBudgetNoCache) {
   EXPECT_EQ(bin.budget().grown + bin.budget().shrunk, 0u);
 }
 
-TEST(MidAce, ASwingDoublesTheCapUpToTheSlots) {
+// Half a MiB for classes of whole units.
+uint32_t LargestCap(uint32_t size_class) {
+  if (size_class < HAK_SIZE_CLASS_SHARED_COUNT) return SlotsOf(size_class);
+  const uint32_t units = hak_size_class_table[size_class].units;
+  return units == 1 ? 8 : units == 2 ? 4 : 2;
+}
+
+TEST(MidAce, ASwingDoublesTheCapUpToTheLargest) {
   for (uint32_t c = 0; c < kClasses; c++) {
     Bin bin(c);
     uint32_t expected = bin.cap();
     for (int i = 0; i < 8; i++) {
       bin.Swing();
-      expected = std::min(expected * 2, bin.slots());
+      expected = std::min(expected * 2, LargestCap(c));
       ASSERT_EQ(bin.cap(), expected) << c;
       ASSERT_EQ(bin.budget().granted_bytes, bin.bytes()) << c;
     }
-    EXPECT_EQ(bin.cap(), bin.slots());
+    EXPECT_EQ(bin.cap(), LargestCap(c));
+  }
+}
+
+TEST(MidAce, LongRowsGrowNoCacheBeyond64KiB) {
+  for (uint32_t c = 0; c < kClasses; c++) {
+    Bin bin(c);
+    for (int i = 0; i < 20; i++) bin.Miss(33), bin.Spill(33);
+    const uint32_t next = std::min(bin.cap() * 2, bin.slots());
+    EXPECT_TRUE(bin.cap() == LargestCap(c) || BytesOf(c, bin.cap() * 2) > 64 * 1024) << c;
+    EXPECT_TRUE(bin.bytes() <= 64 * 1024 || bin.cap() == 2) << c;
+    bin.Miss(32); /* a row as short as a cache may catch */
+    bin.Spill(32);
+    EXPECT_EQ(bin.cap(), std::min(next, LargestCap(c))) << c;
   }
 }
 
@@ -155,7 +175,7 @@ TEST(MidAce, AnIdleEpochHalvesTheCapDownToOne) {
     Bin bin(c);
     for (int i = 0; i < 8; i++) bin.Swing();
     bin.Epoch(); /* it was seen */
-    uint32_t expected = bin.slots();
+    uint32_t expected = LargestCap(c);
     ASSERT_EQ(bin.cap(), expected);
     uint64_t shrunk = 0;
     for (int i = 0; i < 10; i++) {
