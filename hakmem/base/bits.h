@@ -13,7 +13,17 @@ HAK_ALWAYS_INLINE uint32_t hak_bits_lowest(uint64_t word) { return (uint32_t)__b
 /** Index of the highest set bit of `word`, which is not zero. */
 HAK_ALWAYS_INLINE uint32_t hak_bits_highest(uint64_t word) { return 63u - (uint32_t)__builtin_clzll(word); }
 
-HAK_ALWAYS_INLINE uint32_t hak_bits_count(uint64_t word) { return (uint32_t)__builtin_popcountll(word); }
+HAK_ALWAYS_INLINE uint32_t hak_bits_count(uint64_t word) {
+#if defined(__POPCNT__) || defined(__aarch64__)
+  return (uint32_t)__builtin_popcountll(word);
+#else
+  /* Sums of two, four and eight bits side by side; the builtin would be a call of a table. */
+  word -= (word >> 1) & 0x5555555555555555;
+  word = (word & 0x3333333333333333) + ((word >> 2) & 0x3333333333333333);
+  word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+  return (uint32_t)((word * 0x0101010101010101) >> 56);
+#endif
+}
 
 /** A word with the `count` lowest bits set; `count` is 0 to 64. */
 HAK_ALWAYS_INLINE uint64_t hak_bits_low_mask(uint32_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }

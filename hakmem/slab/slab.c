@@ -62,16 +62,6 @@ hak_slab_figures hak_slab_read_figures(const hak_slab* slab) {
   return out;
 }
 
-uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask) {
-  const uint64_t old = slab->free_bits[word];
-  const uint64_t fresh = mask & ~old;
-  slab->free_bits[word] = old | fresh;
-  /* Most often one bit, or a few: counted one by one that is cheaper than a population count without its instruction. */
-  hak_u32_bump_single_writer(&slab->free_count, (fresh & (fresh - 1)) == 0 ? fresh != 0 : hak_bits_count(fresh));
-  if (fresh != 0 && word < slab->first_word) slab->first_word = (uint16_t)word;
-  return mask & old;
-}
-
 void hak_slab_report_twice(const hak_slab* slab, uint32_t word, uint64_t mask) {
   for (; mask != 0; mask &= mask - 1) {
     const uint32_t index = word * 64 + hak_bits_lowest(mask);

@@ -18,6 +18,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/bits.h"
 #include "hakmem/size_class/size_class.h"
 
 HAK_BEGIN_DECLS
@@ -118,7 +119,15 @@ HAK_ALWAYS_INLINE bool hak_slab_give(hak_slab* slab, uint32_t index) {
 }
 
 /** Owner: gives the blocks of `mask` in word `word` back. Returns the bits that were free already. */
-uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask);
+HAK_ALWAYS_INLINE uint64_t hak_slab_give_word(hak_slab* slab, uint32_t word, uint64_t mask) {
+  const uint64_t old = slab->free_bits[word];
+  const uint64_t fresh = mask & ~old;
+  slab->free_bits[word] = old | fresh;
+  /* Most often one bit: counted without a population count. */
+  hak_u32_bump_single_writer(&slab->free_count, (fresh & (fresh - 1)) == 0 ? fresh != 0 : hak_bits_count(fresh));
+  if (word < slab->first_word && fresh != 0) slab->first_word = (uint16_t)word;
+  return mask & old;
+}
 
 /** Reports a double free of each block of `mask` in word `word`. */
 void hak_slab_report_twice(const hak_slab* slab, uint32_t word, uint64_t mask);

@@ -40,32 +40,30 @@ static void set_cap(hak_bin* bin, uint32_t cap) {
   bin->top = cap - held;
 }
 
-/* Free blocks of one bitmap word on their way to their slab. */
-typedef struct word_batch {
-  hak_slab* slab;
+/* Where the blocks of one bitmap word lie. */
+typedef struct word_span {
+  hak_slab* slab; /* NULL: none, and size_bytes is 0 */
   uint32_t word;
   uintptr_t base; /* of block 0 of the word */
   uint64_t size_bytes;
-  uint64_t mask; /* not 0 once there is a slab */
-} word_batch;
+} word_span;
 
-static void give_batch(hak_heap* heap, hak_bin* bin, const word_batch* batch) {
-  if (batch->mask == 0) return;
-  const uint64_t twice = hak_warm_pool_give_word(heap, bin, batch->slab, batch->word, batch->mask);
-  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(batch->slab, batch->word, twice);
+static void give_word(hak_heap* heap, hak_bin* bin, const word_span* span, uint64_t mask) {
+  if (mask == 0) return;
+  const uint64_t twice = hak_warm_pool_give_word(heap, bin, span->slab, span->word, mask);
+  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(span->slab, span->word, twice);
 }
 
-/* The word that `ptr` belongs to, with no block in it yet. */
-static word_batch start_batch(const void* ptr) {
-  word_batch batch;
-  batch.slab = (hak_slab*)hak_registry_owner(ptr);
-  batch.word = hak_slab_index(batch.slab, ptr) / 64;
-  batch.base = (uintptr_t)hak_slab_block(batch.slab, batch.word * 64);
-  const uint32_t first = batch.word * 64; /* beyond the last block where bits above 48 are set in `ptr` */
-  const uint32_t blocks = first < batch.slab->blocks ? batch.slab->blocks - first : 0;
-  batch.size_bytes = (uint64_t)(blocks < 64 ? blocks : 64) * batch.slab->block_bytes;
-  batch.mask = 0;
-  return batch;
+/* The word that `ptr`, a pointer into a slab, belongs to; of no size where it lies past the slab's last block. */
+static word_span span_of(const void* ptr) {
+  word_span span;
+  span.slab = (hak_slab*)hak_registry_owner(ptr);
+  span.word = hak_slab_index(span.slab, ptr) / 64;
+  span.base = (uintptr_t)hak_slab_block(span.slab, span.word * 64);
+  const uint32_t first = span.word * 64;
+  const uint32_t blocks = first < span.slab->blocks ? span.slab->blocks - first : 0;
+  span.size_bytes = (uint64_t)(blocks < 64 ? blocks : 64) * span.slab->block_bytes;
+  return span;
 }
 
 /* A cached block whose slab is not this bin's. After a fork the heap of a thread that is gone may be taken whole while
@@ -81,35 +79,65 @@ static void drop_stray(hak_heap* heap, const hak_bin* bin, void* ptr) {
   if (!is_block) hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, bin->stride);
 }
 
+/* The mask of the blocks of slots[0 .. count) that are a row, `step` bytes from one to the next, within their word of
+ * `blocks` blocks, of which the first is number `index`. */
+static HAK_NOINLINE uint64_t row_mask(void* const* slots, uint64_t count, uint64_t index, uint64_t blocks,
+                                      uint64_t step) {
+  const bool is_upwards = (int64_t)step > 0;
+  const uint64_t room = is_upwards ? blocks - index : index + 1;
+  const uint64_t most = count < room ? count : room;
+  uintptr_t expected = (uintptr_t)slots[0] + step;
+  uint64_t n = 1;
+  for (; n + 4 <= most; n += 4, expected += 4 * step) { /* four by one branch */
+    const uint64_t differs = ((uintptr_t)slots[n] ^ expected) | ((uintptr_t)slots[n + 1] ^ (expected + step)) |
+                             ((uintptr_t)slots[n + 2] ^ (expected + 2 * step)) |
+                             ((uintptr_t)slots[n + 3] ^ (expected + 3 * step));
+    if (differs != 0) break;
+  }
+  for (; n < most && (uintptr_t)slots[n] == expected; n++) expected += step;
+  return hak_bits_low_mask((uint32_t)n) << (is_upwards ? index : index + 1 - n);
+}
+
 /* Moves the `count` oldest cached blocks to their slabs. Blocks that were freed one after the other are often
- * neighbours: as long as they are of one word, no descriptor is looked at. */
+ * neighbours: as long as they are of one word, no descriptor is looked at, and a row of them is one mask. */
 static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   const uint64_t stride = bin->stride;
   const uint64_t reciprocal = hak_size_class_table[bin->size_class].reciprocal;
-  word_batch batch = {NULL, 0, 0, 0, 0};
-  for (uint64_t i = bin->cap - count; i < bin->cap; i++) {
-    void* ptr = bin->slots[i];
-    if ((uintptr_t)ptr - batch.base >= batch.size_bytes) {
-      give_batch(heap, bin, &batch);
-      batch = (word_batch){NULL, 0, 0, 0, 0};
-      if (HAK_UNLIKELY(hak_registry_word(ptr) != (uintptr_t)bin)) {
-        drop_stray(heap, bin, ptr);
+  void** const end = &bin->slots[bin->cap];
+  word_span span = {NULL, 0, 0, 0};
+  uint64_t mask = 0; /* blocks of the span */
+  uintptr_t last = 0;
+  uint64_t last_step = 0;
+  for (void** at = end - count; at < end; at++) {
+    uint64_t offset = (uintptr_t)*at - span.base;
+    if (offset >= span.size_bytes) {
+      give_word(heap, bin, &span, mask);
+      mask = 0;
+      span = (word_span){NULL, 0, 0, 0};
+      if (HAK_UNLIKELY(hak_registry_word(*at) != (uintptr_t)bin)) {
+        drop_stray(heap, bin, *at);
         continue;
       }
-      batch = start_batch(ptr);
+      span = span_of(*at);
+      offset = (uintptr_t)*at - span.base;
     }
-    const uint64_t offset = (uintptr_t)ptr - batch.base;
     const uint64_t index = (offset * reciprocal) >> 32;
-    const uint64_t bit = 1ull << (index % 64);
-    if (HAK_UNLIKELY(index * stride != offset || offset >= batch.size_bytes)) {
-      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, ptr, stride);
-    } else if (HAK_UNLIKELY((batch.mask & bit) != 0)) {
-      hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, stride);
-    } else {
-      batch.mask |= bit;
+    if (HAK_UNLIKELY(index * stride != offset || offset >= span.size_bytes)) {
+      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, *at, stride);
+      continue;
     }
+    uint64_t row = 1ull << (index % 64);
+    const uint64_t step = (uintptr_t)*at - last;
+    if (step == last_step && (step == stride || step == -stride)) {
+      row = row_mask(at, (uint64_t)(end - at), index, span.size_bytes / stride, step);
+      at += hak_bits_count(row) - 1;
+    }
+    last_step = step;
+    last = (uintptr_t)*at;
+    if (HAK_UNLIKELY((mask & row) != 0)) hak_slab_report_twice(span.slab, span.word, mask & row);
+    mask |= row;
   }
-  give_batch(heap, bin, &batch);
+  give_word(heap, bin, &span, mask);
   memmove(&bin->slots[bin->top + count], &bin->slots[bin->top], (bin->cap - bin->top - count) * sizeof(void*));
   bin->top += count;
 }
@@ -141,12 +169,33 @@ static void tick(hak_heap* heap) {
  * swings by nearly the cap then stays within it, and one that swings by far more pays little a block. */
 static uint64_t batch_size(const hak_bin* bin, int streak) { return bin->cap >> (STREAK_MAX + 1 - streak); }
 
+/* Once a phase of pure free is certain, all: what would stay is not asked for soon, and would have to be moved. */
+static uint64_t spill_size(const hak_bin* bin) {
+  return bin->streak == -STREAK_MAX ? bin->cap : batch_size(bin, -bin->streak) + 1;
+}
+
 /* --- malloc --- */
 
 static void* pop_run(hak_bin* bin) {
   const uint32_t bit = hak_bits_lowest(bin->run_mask);
   bin->run_mask &= bin->run_mask - 1;
   return bin->run_base + (size_t)bit * bin->stride;
+}
+
+/* slots[0 .. count) = block, block + stride ... Four at a time: three instructions a block instead of seven. */
+static void fill_row(void** slots, char* block, uint64_t stride, uint64_t count) {
+  uint64_t i = 0;
+  for (char *b1 = block + stride, *b2 = b1 + stride, *b3 = b2 + stride; i + 4 <= count; i += 4) {
+    slots[i] = block;
+    slots[i + 1] = b1;
+    slots[i + 2] = b2;
+    slots[i + 3] = b3;
+    block += 4 * stride;
+    b1 += 4 * stride;
+    b2 += 4 * stride;
+    b3 += 4 * stride;
+  }
+  for (; i < count; i++, block += stride) slots[i] = block;
 }
 
 /* Moves the `count` lowest blocks of the run to the empty slots, the lowest on top. */
@@ -158,7 +207,7 @@ static void fill_slots(hak_bin* bin, uint64_t count) {
   if ((mask & (mask + lowest)) == 0) {
     /* Neighbours all, as in a fresh slab. */
     char* block = bin->run_base + (mask == 0 ? 0 : hak_bits_lowest(mask)) * stride;
-    for (uint64_t i = 0; i < count; i++, block += stride) bin->slots[top + i] = block;
+    fill_row(&bin->slots[top], block, stride, count);
     mask &= ~((lowest << count) - lowest); /* count is half the slots of a bin at most, and so below 64 */
   } else {
     for (uint64_t i = 0; i < count; i++) {
@@ -231,7 +280,7 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
       hak_mid_ace_on_spill(&heap->budget, &bin->ace, size_class, (uint32_t)bin->cap, HAK_BIN_SLOTS(size_class));
   if (cap != bin->cap) set_cap(bin, cap);
   bin->streak = bin->streak > 0 ? 0 : bin->streak > -STREAK_MAX ? (int8_t)(bin->streak - 1) : -STREAK_MAX;
-  if (bin->top == 0 && bin->cap != 0) drop_oldest(heap, bin, batch_size(bin, -bin->streak) + 1);
+  if (bin->top == 0 && bin->cap != 0) drop_oldest(heap, bin, spill_size(bin));
   if (bin->top != 0) {
     bin->slots[bin->top - 1] = ptr;
     hak_compiler_barrier(); /* heap.h, Ordering */

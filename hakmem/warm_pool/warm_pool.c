@@ -53,9 +53,8 @@ bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin) {
   return true;
 }
 
-/* Files a slab that has just gained free blocks. */
-static void settle(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
-  if (slab == bin->current) return;
+/* Files a slab, not the current one, that was full or is empty now. */
+static HAK_NOINLINE void file_slab(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
   if (hak_slab_is_empty(slab)) {
     if (slab->listed) hak_slab_list_remove(&bin->partial, slab);
     if (bin->partial == NULL && !has_free_blocks(bin->current)) {
@@ -66,6 +65,12 @@ static void settle(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
   } else if (!slab->listed) {
     hak_slab_list_push(&bin->partial, slab);
   }
+}
+
+/* After a slab has gained free blocks. Most often it had some before, and is where it belongs. */
+static inline void settle(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
+  if (slab == bin->current || (slab->listed && !hak_slab_is_empty(slab))) return;
+  file_slab(heap, bin, slab);
 }
 
 bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index) {
