@@ -147,6 +147,13 @@ void* hak_gate_malloc_slow(size_t size_bytes) {
   return hak_gate_grant(block, size_bytes);
 }
 
+void* hak_gate_malloc_mid(size_t size_bytes) {
+  void* block;
+  if (HAK_UNLIKELY(size_bytes > HAK_SIZE_CLASS_MAX_BYTES)) return hak_gate_malloc_slow(size_bytes);
+  if (HAK_UNLIKELY(!hak_hot_box_pop(hak_hot_box_mid_bin(size_bytes), &block))) return hak_gate_malloc_slow(size_bytes);
+  return hak_gate_grant(block, size_bytes);
+}
+
 static void* calloc_slow(size_t size_bytes) {
   bool zeroed;
   void* block = try_calloc(size_bytes, &zeroed);
@@ -168,8 +175,7 @@ void* hak_gate_calloc(size_t count, size_t element_bytes) {
   return block == NULL ? NULL : memset(block, 0, size_bytes);
 }
 
-void* hak_gate_aligned(size_t alignment, size_t size_bytes) {
-  if (alignment <= HAK_MIN_ALIGN_BYTES) return hak_gate_malloc(size_bytes);
+static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
   size_t wide;
   if (__builtin_add_overflow(size_bytes, alignment, &wide) || wide > PTRDIFF_MAX) return no_memory();
   void* block = try_aligned(alignment, size_bytes);
@@ -186,6 +192,14 @@ void* hak_gate_aligned(size_t alignment, size_t size_bytes) {
   return block;
 }
 
+/* The class that serves a multiple of the alignment has blocks of a multiple of it (size_class.h, 5). */
+void* hak_gate_aligned(size_t alignment, size_t size_bytes) {
+  if (alignment <= HAK_MIN_ALIGN_BYTES) return hak_gate_malloc(size_bytes);
+  if (!HAK_CFG_ASAN && HAK_LIKELY(alignment <= HAK_UNIT_BYTES && size_bytes <= HAK_SIZE_CLASS_MAX_BYTES)) {
+    return hak_gate_malloc(hak_round_up(size_bytes + (size_bytes == 0), alignment));
+  }
+  return aligned_slow(alignment, size_bytes);
+}
 void* hak_gate_aligned_alloc(size_t alignment, size_t size_bytes) {
   if (!hak_is_power_of_two(alignment)) {
     errno = EINVAL;
@@ -310,7 +324,7 @@ static bool resize_in_place(const block_info* info, size_t size_bytes) {
   return keeps_place(info->usable_bytes, size_bytes);
 }
 
-static void* move_block(void* ptr, size_t old_bytes, size_t size_bytes) {
+static HAK_NOINLINE void* move_block(void* ptr, size_t old_bytes, size_t size_bytes) {
   void* block = hak_gate_malloc(size_bytes);
   if (block == NULL) return NULL;
   const size_t kept_bytes = old_bytes < size_bytes ? old_bytes : size_bytes;
@@ -352,16 +366,20 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
   return ptr;
 }
 
-/* True for a block of a slab that keeps its place: the common case, told from one descriptor. */
-static inline bool stays_in_slab(const void* ptr, size_t size_bytes) {
-  if (hak_registry_word(ptr) <= HAK_REGISTRY_LAST_TAG) return false;
-  const hak_slab* slab = (const hak_slab*)hak_registry_owner(ptr);
-  return keeps_place(slab->block_bytes, size_bytes) && hak_slab_is_block(slab, hak_slab_index(slab, ptr), ptr);
+/* The bin of a block of this thread's, in a slab of one unit; else NULL. Told from the bin and the class's row alone. */
+static inline const hak_bin* own_small_block(const void* ptr) {
+  const uint64_t word = hak_registry_word(ptr);
+  if (!hak_heap_owns_word(hak_heap_current, word)) return NULL;
+  const hak_bin* bin = (const hak_bin*)(uintptr_t)word;
+  const hak_size_class* row = &hak_size_class_table[bin->size_class];
+  if (row->units != 1) return NULL;
+  const uint64_t offset = (uintptr_t)ptr % HAK_UNIT_BYTES;
+  const uint64_t index = (offset * row->reciprocal) >> 32;
+  return index * row->block_bytes == offset && index < row->blocks ? bin : NULL;
 }
 
-void* hak_gate_realloc(void* ptr, size_t size_bytes) {
+static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
   if (ptr == NULL) return hak_gate_malloc(size_bytes);
-  if (!HAK_CFG_ASAN && size_bytes != 0 && stays_in_slab(ptr, size_bytes)) return ptr;
   if (size_bytes == 0) {
     hak_gate_free(ptr);
     return NULL;
@@ -373,6 +391,14 @@ void* hak_gate_realloc(void* ptr, size_t size_bytes) {
     return NULL;
   }
   return realloc_live(ptr, &info, size_bytes);
+}
+
+void* hak_gate_realloc(void* ptr, size_t size_bytes) {
+  if (HAK_CFG_ASAN || HAK_UNLIKELY(size_bytes == 0)) return realloc_any(ptr, size_bytes);
+  const hak_bin* bin = own_small_block(ptr);
+  if (HAK_UNLIKELY(bin == NULL)) return realloc_any(ptr, size_bytes);
+  if (size_bytes > bin->stride) return move_block(ptr, bin->stride, size_bytes);
+  return HAK_LIKELY(keeps_place(bin->stride, size_bytes)) ? ptr : realloc_any(ptr, size_bytes);
 }
 
 void* hak_gate_reallocarray(void* ptr, size_t count, size_t element_bytes) {
@@ -415,7 +441,7 @@ size_t hak_gate_good_size(size_t size_bytes) {
 }
 
 bool hak_gate_is_in_heap(const void* ptr) {
-  return hak_registry_word(ptr) != HAK_REGISTRY_NONE ? (uintptr_t)ptr >> 48 == 0 : hak_whale_cache_holds(ptr);
+  return hak_registry_word(ptr) != HAK_REGISTRY_NONE || hak_whale_cache_holds(ptr);
 }
 
 size_t hak_gate_trim(void) {

@@ -18,7 +18,9 @@
 
 HAK_BEGIN_DECLS
 
-/** malloc beyond the tiny hit path. */
+/** malloc of more than HAK_SIZE_CLASS_TINY_MAX_BYTES. */
+void* hak_gate_malloc_mid(size_t size_bytes);
+/** malloc beyond the hit paths. */
 void* hak_gate_malloc_slow(size_t size_bytes);
 /** free beyond the hit path; any pointer, NULL included. */
 void hak_gate_free_slow(void* ptr);

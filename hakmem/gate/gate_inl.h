@@ -19,7 +19,7 @@ HAK_ALWAYS_INLINE void* hak_gate_grant(void* block, size_t size_bytes) {
   return block;
 }
 
-/** True: *block serves `size_bytes`. False: a miss, or a size that only the slow path serves. */
+/** True: *block serves `size_bytes`. False: a miss, or more than HAK_SIZE_CLASS_TINY_MAX_BYTES. */
 HAK_ALWAYS_INLINE bool hak_gate_try_hit(size_t size_bytes, void** block) {
   if (HAK_UNLIKELY(size_bytes > HAK_SIZE_CLASS_TINY_MAX_BYTES)) return false;
   if (HAK_UNLIKELY(!hak_hot_box_pop(hak_hot_box_tiny_bin(size_bytes), block))) return false;
@@ -27,9 +27,15 @@ HAK_ALWAYS_INLINE bool hak_gate_try_hit(size_t size_bytes, void** block) {
   return true;
 }
 
+/** What hak_gate_try_hit does not serve. */
+HAK_ALWAYS_INLINE void* hak_gate_malloc_missed(size_t size_bytes) {
+  return size_bytes > HAK_SIZE_CLASS_TINY_MAX_BYTES ? hak_gate_malloc_mid(size_bytes)
+                                                    : hak_gate_malloc_slow(size_bytes);
+}
+
 HAK_ALWAYS_INLINE void* hak_gate_malloc(size_t size_bytes) {
   void* block;
-  return HAK_LIKELY(hak_gate_try_hit(size_bytes, &block)) ? block : hak_gate_malloc_slow(size_bytes);
+  return HAK_LIKELY(hak_gate_try_hit(size_bytes, &block)) ? block : hak_gate_malloc_missed(size_bytes);
 }
 
 HAK_ALWAYS_INLINE void hak_gate_free(void* ptr) {

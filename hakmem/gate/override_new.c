@@ -59,12 +59,12 @@ static HAK_SLOW void* new_nothrow_slow(size_t alignment, size_t size, const void
 }
 
 static HAK_NOINLINE void* new_or_throw(size_t size) {
-  void* block = hak_gate_malloc_slow(size);
+  void* block = hak_gate_malloc_missed(size);
   return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, true);
 }
 
 static HAK_NOINLINE void* new_or_null(size_t size, const void* tag) {
-  void* block = hak_gate_malloc_slow(size);
+  void* block = hak_gate_malloc_missed(size);
   return HAK_LIKELY(block != NULL) ? block : new_nothrow_slow(HAK_MIN_ALIGN_BYTES, size, tag);
 }
 

@@ -20,6 +20,12 @@ HAK_ALWAYS_INLINE hak_bin* hak_hot_box_tiny_bin(size_t size_bytes) {
   return (hak_bin*)(void*)((char*)hak_heap_current + offset);
 }
 
+/** The bin that serves `size_bytes`, above HAK_SIZE_CLASS_TINY_MAX_BYTES and at most HAK_SIZE_CLASS_MAX_BYTES. */
+HAK_ALWAYS_INLINE hak_bin* hak_hot_box_mid_bin(size_t size_bytes) {
+  const uint16_t offset = hak_heap_mid_offset[(size_bytes + HAK_HEAP_MID_STEP_BYTES - 1) / HAK_HEAP_MID_STEP_BYTES];
+  return (hak_bin*)(void*)((char*)hak_heap_current + offset);
+}
+
 /** True: *block is the newest cached block, no longer cached. False: the slots are empty. */
 HAK_ALWAYS_INLINE bool hak_hot_box_pop(hak_bin* bin, void** block) {
   const uint64_t top = bin->top;

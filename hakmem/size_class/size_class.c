@@ -23,8 +23,5 @@ HAK_STATIC_ASSERT(sizeof hak_size_class_table / sizeof hak_size_class_table[0] =
 
 uint32_t hak_size_class_of_aligned(size_t size_bytes, size_t alignment) {
   if (size_bytes > HAK_SIZE_CLASS_MAX_BYTES || alignment > HAK_UNIT_BYTES) return HAK_SIZE_CLASS_COUNT;
-  uint32_t index = hak_size_class_of(size_bytes);
-  /* Ends at the latest at 64 KiB, which every alignment divides (invariant 4). */
-  while (index < HAK_SIZE_CLASS_COUNT && (hak_size_class_table[index].block_bytes & (alignment - 1)) != 0) index++;
-  return index;
+  return hak_size_class_of(hak_round_up(size_bytes + (size_bytes == 0), alignment)); /* invariant 5 */
 }

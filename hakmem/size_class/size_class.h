@@ -7,6 +7,8 @@
  *   3. For every offset in a slab's blocks, (offset * reciprocal) >> 32 is the index of the block; but for the last five
  *      bytes of a 192 KiB block, which give an index past the end: no block either way.
  *   4. A slab's blocks lie at multiples of the block size from a 64 KiB boundary.
+ *   5. The class of a size that is a multiple of some power of two has blocks of a multiple of it: the steps between
+ *      classes are powers of two themselves.
  * Threads: any.  Cost: hak_size_class_of is about six instructions.  Fails: never.  Fork: nothing to do. */
 #ifndef HAKMEM_SIZE_CLASS_SIZE_CLASS_H_
 #define HAKMEM_SIZE_CLASS_SIZE_CLASS_H_
