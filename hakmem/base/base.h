@@ -12,13 +12,19 @@
 
 #ifdef __cplusplus
 #define HAK_STATIC_ASSERT(cond, text) static_assert(cond, text)
-#define HAK_BEGIN_DECLS extern "C" {
-#define HAK_END_DECLS }
+#define HAK_BEGIN_DECLS HAK_HIDE extern "C" {
+#define HAK_END_DECLS \
+  }                   \
+  HAK_UNHIDE
 #else
 #define HAK_STATIC_ASSERT(cond, text) _Static_assert(cond, text)
-#define HAK_BEGIN_DECLS
-#define HAK_END_DECLS
+#define HAK_BEGIN_DECLS HAK_HIDE
+#define HAK_END_DECLS HAK_UNHIDE
 #endif
+/* A box and its users are in one library: without this, each use of a variable of another box begins with a load of its
+ * address. */
+#define HAK_HIDE _Pragma("GCC visibility push(hidden)")
+#define HAK_UNHIDE _Pragma("GCC visibility pop")
 
 #define HAK_LIKELY(x) __builtin_expect(!!(x), 1)
 #define HAK_UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -55,7 +55,10 @@ extern hak_atomic_u64 hak_registry_window_base;
 
 /** Index in the window of the unit that holds `ptr`; from HAK_REGISTRY_LEAF_UNITS on: it is not there. */
 HAK_ALWAYS_INLINE uint64_t hak_registry_window_index(const void* ptr) {
-  return ((uint64_t)(uintptr_t)ptr - hak_u64_load_relaxed(&hak_registry_window_base)) >> HAK_UNIT_SHIFT;
+  uint64_t index = ((uint64_t)(uintptr_t)ptr - hak_u64_load_relaxed(&hak_registry_window_base)) >> HAK_UNIT_SHIFT;
+  /* Keeps clang from comparing and scaling the unshifted difference: two instructions less on the hit path of free. */
+  __asm__("" : "+r"(index));
+  return index;
 }
 
 /** The leaf of an address outside the window; NULL where there is none, as above 48 bits. */

@@ -238,13 +238,17 @@ def hak_box_test(name, srcs, deps, **kwargs):
     )
 
 def hak_cc_library(name, srcs = [], hdrs = [], copts = [], features = [], target_compatible_with = [], **kwargs):
-    """cc_library with the project's options. All sources are C, or all are C++."""
+    """cc_library with the project's options. All sources are C, or all are C++.
+
+    Never a shared library of its own: the names of a box are hidden from other libraries (base.h).
+    """
     cc_library(
         name = name,
         srcs = srcs,
         hdrs = hdrs,
         copts = _copts(srcs, copts),
         features = _FEATURES + features,
+        linkstatic = True,
         target_compatible_with = _compatible(srcs, target_compatible_with),
         **kwargs
     )
