@@ -1,5 +1,5 @@
 /* Purpose: bit scans on words.
- * Owns: nothing.  Threads: any.  Cost: one to twelve instructions.  Fails: never.  Fork: nothing to do.
+ * Owns: nothing.  Threads: any.  Cost: one to twenty instructions.  Fails: never.  Fork: nothing to do.
  * Invariants:
  *   1. Scans are only defined on words that are not zero; callers test first. */
 #ifndef HAKMEM_BASE_BITS_H_

@@ -111,6 +111,26 @@ static hak_heap* new_heap(void) {
   return heap;
 }
 
+/* The thread before may have had a larger budget: caches that are beyond the present one start anew. Those that hold
+ * blocks, as a fork may leave them, shrink when they are idle. */
+static void set_limit(hak_heap* heap, uint64_t limit_bytes) {
+  hak_mid_ace_budget* budget = &heap->budget;
+  budget->limit_bytes = limit_bytes;
+  if (budget->granted_bytes <= limit_bytes) return;
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    if (bin->top != bin->cap) continue;
+    hak_mid_ace_refund(budget, c, (uint32_t)bin->cap);
+    bin->top = bin->cap = 0;
+  }
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    if (bin->stride == 0 || bin->cap != 0) continue;
+    bin->top = bin->cap = hak_mid_ace_start(budget, c, HAK_BIN_SLOTS(c));
+    bin->slots[bin->cap] = NULL;
+  }
+}
+
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   hak_lock_take(&heaps.lock);
   hak_heap* heap = unpark_locked();
@@ -118,7 +138,7 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   hak_lock_give(&heaps.lock);
   if (heap == NULL) heap = new_heap();
   if (heap != NULL) {
-    heap->budget.limit_bytes = hak_mid_ace_limit(cache_limit_bytes, active_count);
+    set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
     return heap;
   }
   hak_lock_take(&heaps.lock);
@@ -128,13 +148,16 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
 }
 
 void hak_heap_orphan_others_locked(hak_heap* mine) {
+  uint32_t active_count = 0; /* anew: a thread may have vanished between its count and its heap */
   for (hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
-    if (heap == mine || hak_u32_load_relaxed(&heap->state) != HAK_HEAP_ACTIVE) continue;
-    if (hak_u32_load_relaxed(&heap->in_slow_path) != 0) {
+    if (hak_u32_load_relaxed(&heap->state) != HAK_HEAP_ACTIVE) continue;
+    if (heap == mine) {
+      active_count = 1;
+    } else if (hak_u32_load_relaxed(&heap->in_slow_path) != 0) {
       hak_u32_store_relaxed(&heap->state, HAK_HEAP_LOST);
-      heaps.active_count--;
     } else {
       park_locked(heap);
     }
   }
+  heaps.active_count = active_count;
 }

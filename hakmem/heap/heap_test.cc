@@ -134,7 +134,45 @@ TEST_F(Heap, TheFirstFewHeapsAtWorkHaveTheWholeBudget) {
   hak_heap_enter(first[0]);
   OrphanOthers(nullptr); /* one lost, the others parked */
   for (int i = 0; i < HAK_MID_ACE_FULL_LIMITS; i++) EXPECT_EQ(hak_heap_acquire(kLimit)->budget.limit_bytes, kLimit);
-  EXPECT_EQ(hak_heap_acquire(12345)->budget.limit_bytes, 12345u / 4);
+  EXPECT_EQ(hak_heap_acquire(12345)->budget.limit_bytes, 12345u / 4 + 1);
+}
+
+// Starts a bin as the unified cache does, which lies above, with all its slots granted.
+hak_bin* FullyGranted(hak_heap* heap, uint32_t size_class) {
+  hak_bin* bin = hak_heap_bin(heap, size_class);
+  bin->stride = hak_size_class_table[size_class].block_bytes;
+  bin->size_class = static_cast<uint8_t>(size_class);
+  bin->top = bin->cap = HAK_BIN_SLOTS(size_class);
+  heap->budget.granted_bytes += bin->cap * bin->stride;
+  return bin;
+}
+
+TEST_F(Heap, CachesBeyondTheNextThreadsBudgetStartAnew) {
+  const uint32_t c = hak_size_class_of(32768);
+  const uint32_t other = hak_size_class_of(16384);
+  hak_heap* heap = hak_heap_acquire(kLimit);
+  hak_bin* bin = FullyGranted(heap, c);
+  hak_bin* holds = FullyGranted(heap, other);
+  int block = 0;
+  const uint64_t granted_bytes = heap->budget.granted_bytes;
+  holds->slots[--holds->top] = &block; /* as a fork may leave it */
+
+  hak_heap_park(heap);
+  ASSERT_EQ(hak_heap_acquire(granted_bytes), heap);
+  EXPECT_EQ(bin->cap, HAK_BIN_SLOTS(c)) << "within the budget";
+
+  hak_heap_park(heap);
+  ASSERT_EQ(hak_heap_acquire(granted_bytes - 1), heap);
+  EXPECT_EQ(bin->cap, 2u);
+  EXPECT_EQ(bin->top, bin->cap);
+  EXPECT_EQ(bin->slots[bin->cap], nullptr);
+  EXPECT_EQ(holds->cap, HAK_BIN_SLOTS(other));
+  EXPECT_EQ(holds->slots[holds->top], &block);
+  EXPECT_EQ(heap->budget.granted_bytes, 2u * 32768 + HAK_BIN_SLOTS(other) * uint64_t{16384});
+  for (uint32_t i = 0; i < HAK_SIZE_CLASS_COUNT; i++) {
+    if (i == c || i == other) continue;
+    EXPECT_EQ(hak_heap_bin(heap, i)->cap, 0u) << "never used";
+  }
 }
 
 TEST_F(Heap, AHeapThatCannotBeMadeIsNotCounted) {

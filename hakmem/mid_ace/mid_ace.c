@@ -1,7 +1,7 @@
 #include "hakmem/mid_ace/mid_ace.h"
 
 enum {
-  /* A bin starts with at most this many bytes, and with two blocks at least. */
+  /* A bin starts with at most this many bytes, and with two blocks at least where the budget allows. */
   START_BYTES = 8 * 1024,
   START_CAP_MAX = 32,
   /* Misses and spills, both, that make a swing. */
@@ -23,8 +23,13 @@ uint32_t hak_mid_ace_start(hak_mid_ace_budget* budget, uint32_t size_class, uint
   uint32_t cap = START_BYTES / hak_size_class_table[size_class].block_bytes;
   if (cap < 2) cap = 2;
   cap = at_most(cap, at_most(START_CAP_MAX, slots));
+  if (budget->granted_bytes + cap_bytes(size_class, cap) > budget->limit_bytes) cap = 1;
   budget->granted_bytes += cap_bytes(size_class, cap);
   return cap;
+}
+
+void hak_mid_ace_refund(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t cap) {
+  budget->granted_bytes -= cap_bytes(size_class, cap);
 }
 
 static uint32_t grow(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t cap, uint32_t slots) {

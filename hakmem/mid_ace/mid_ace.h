@@ -2,8 +2,7 @@
  * Owns: nothing; each bin carries its state here, each heap its budget.
  * Invariants:
  *   1. A cap lies between 1 and the slots the bin has, except where the budget option is 0.
- *   2. The sum over a heap's bins of cap * block size grows within the heap's budget only, once every bin has its
- *      starting cap.
+ *   2. The sum over a heap's bins of cap * block size exceeds the heap's budget by one block of each class at most.
  *   3. Pure policy: no memory is touched but the two structs that are passed in.
  * Threads: the heap's owner.  Cost: cold paths only.  Fails: never.  Fork: inherited.
  *
@@ -38,13 +37,17 @@ typedef struct hak_mid_ace_budget {
 enum { HAK_MID_ACE_FULL_LIMITS = 8 };
 
 /** Budget of the `nth` heap at work, from 1 on: all of `limit_bytes` for the first HAK_MID_ACE_FULL_LIMITS, so that a few
- *  threads cache what they swing by, and a quarter for the others, so that a thousand do not hold a program's worth. */
+ *  threads cache what they swing by, and a quarter for the others, so that a thousand do not hold a program's worth. 0
+ *  where `limit_bytes` is. */
 HAK_ALWAYS_INLINE uint64_t hak_mid_ace_limit(uint64_t limit_bytes, uint32_t nth) {
-  return nth <= HAK_MID_ACE_FULL_LIMITS ? limit_bytes : limit_bytes / 4;
+  return nth <= HAK_MID_ACE_FULL_LIMITS ? limit_bytes : limit_bytes - limit_bytes / 4 * 3;
 }
 
 /** Cap of a bin that is used for the first time; charges the budget. `slots` is the room in the bin. */
 uint32_t hak_mid_ace_start(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t slots);
+
+/** Gives the charge for `cap` back: the bin, which is empty, starts anew. */
+void hak_mid_ace_refund(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t cap);
 
 /** A miss: returns the cap to use from now on. `cap` is the present one. */
 uint32_t hak_mid_ace_on_miss(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,

@@ -6,7 +6,7 @@
 hak_atomic_ptr hak_registry_root[HAK_REGISTRY_ROOT_ENTRIES];
 
 hak_registry_leaf hak_registry_window HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
-hak_atomic_u64 hak_registry_window_base = {HAK_REGISTRY_NO_WINDOW};
+hak_registry_window_place hak_registry_window_at = {{HAK_REGISTRY_NO_WINDOW}};
 
 static hak_atomic_u64 leaf_bytes;
 
@@ -28,14 +28,22 @@ static bool prepare_entry(hak_atomic_ptr* entry) {
   return true;
 }
 
-/* The kernel hands out addresses downwards, so most of the window lies below the first. */
-static void place_window(uint64_t first) {
-  const uint64_t above = 1ull << 30;
+/* Up to 1 GiB of the window lies on the side of the first address from where the kernel comes. Mostly it hands addresses
+ * out downwards, from the stack on; in the old layout (setarch -L, unlimited stacks) upwards, from a third or a quarter of
+ * the way to the stack. */
+uint64_t hak_registry_window_base_for(uint64_t first, uint64_t stack) {
+  const uint64_t gib = 1ull << 30;
   const uint64_t window_bytes = (uint64_t)HAK_REGISTRY_LEAF_UNITS * HAK_UNIT_BYTES;
-  const uint64_t top = (first | (above - 1)) + 1;
+  if (first < stack / 2) return first & ~(gib - 1);
+  const uint64_t top = (first | (gib - 1)) + 1;
+  return top > window_bytes ? top - window_bytes : 0;
+}
+
+static void place_window(uint64_t first) {
+  const uint64_t stack = (uintptr_t)__builtin_frame_address(0);
   uint64_t expected = HAK_REGISTRY_NO_WINDOW;
   /* Who loses the race finds the winner's window in place. */
-  hak_u64_cas_acq_rel(&hak_registry_window_base, &expected, top > window_bytes ? top - window_bytes : 0);
+  hak_u64_cas_acq_rel(&hak_registry_window_at.base, &expected, hak_registry_window_base_for(first, stack));
 }
 
 static bool is_in_window(uint64_t address) {
@@ -48,7 +56,7 @@ bool hak_registry_prepare(const void* base, size_t size_bytes) {
   if (__builtin_add_overflow(first, size_bytes - 1, &end)) return false;
   const uint64_t last = end >> 32;
   if (last >= HAK_REGISTRY_ROOT_ENTRIES) return false;
-  if (hak_u64_load_relaxed(&hak_registry_window_base) == HAK_REGISTRY_NO_WINDOW) place_window(first);
+  if (hak_u64_load_relaxed(&hak_registry_window_at.base) == HAK_REGISTRY_NO_WINDOW) place_window(first);
   if (is_in_window(first) && is_in_window(end)) return true;
   for (uint64_t i = first >> 32; i <= last; i++) {
     if (!prepare_entry(&hak_registry_root[i])) return false;

@@ -31,7 +31,7 @@ uint64_t FreshSpan(uint64_t count = 1) {
 }
 
 constexpr uint64_t kWindowBytes = uint64_t{HAK_REGISTRY_LEAF_UNITS} * kUnit;
-constexpr uint64_t kWindowTop = 0x800 * kLeafSpan;
+constexpr uint64_t kWindowTop = 0xf000 * kLeafSpan; /* well above half of any stack */
 constexpr uint64_t kWindow = kWindowTop - kWindowBytes;
 
 class Registry : public testing::Test {
@@ -133,9 +133,23 @@ TEST_F(Registry, PrepareAgainMapsNothing) {
 }
 
 TEST_F(Registry, Invariant4TheWindowLiesAroundTheFirstAddress) {
-  EXPECT_EQ(hak_u64_load_relaxed(&hak_registry_window_base), kWindow);
+  EXPECT_EQ(hak_u64_load_relaxed(&hak_registry_window_at.base), kWindow);
   ASSERT_TRUE(hak_registry_prepare(At(FreshSpan()), kUnit));
-  EXPECT_EQ(hak_u64_load_relaxed(&hak_registry_window_base), kWindow);
+  EXPECT_EQ(hak_u64_load_relaxed(&hak_registry_window_at.base), kWindow);
+}
+
+TEST_F(Registry, TheWindowLiesWhereTheKernelGoesOn) {
+  constexpr uint64_t kGiB = 1 << 30;
+  constexpr uint64_t kStack = 0x7ffc12345678;
+  /* Downwards from the stack: the GiB of the first address, and three below. */
+  EXPECT_EQ(hak_registry_window_base_for(0x7f5500000000, kStack), 0x7f5540000000 - kWindowBytes);
+  EXPECT_EQ(hak_registry_window_base_for(0x7f553fe00000, kStack), 0x7f5540000000 - kWindowBytes);
+  /* Upwards from a third of the way (x86-64), a quarter (arm64). */
+  EXPECT_EQ(hak_registry_window_base_for(0x2aaad2345000, kStack), 0x2aaac0000000u);
+  EXPECT_EQ(hak_registry_window_base_for(0x400000200000, 0xfffffffff000), 0x400000000000u);
+  /* Little room on either side. */
+  EXPECT_EQ(hak_registry_window_base_for(kUnit, kStack), 0u);
+  EXPECT_EQ(hak_registry_window_base_for(kGiB, kGiB), 0u);
 }
 
 TEST_F(Registry, Invariant5TheWindowNeedsNoLeaf) {

@@ -98,9 +98,10 @@ static HAK_NOINLINE uint64_t row_mask(void* const* slots, uint64_t count, uint64
   return hak_bits_low_mask((uint32_t)n) << (is_upwards ? index : index + 1 - n);
 }
 
-/* Moves the `count` oldest cached blocks to their slabs. Blocks that were freed one after the other are often
- * neighbours: as long as they are of one word, no descriptor is looked at, and a row of them is one mask. */
-static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
+/* Moves the `count` oldest cached blocks to their slabs; their slots stay as they are. Blocks that were freed one after
+ * the other are often neighbours: as long as they are of one word, no descriptor is looked at, and a row of them is one
+ * mask. */
+static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   const uint64_t stride = bin->stride;
   const uint64_t reciprocal = hak_size_class_table[bin->size_class].reciprocal;
   void** const end = &bin->slots[bin->cap];
@@ -138,8 +139,15 @@ static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
     mask |= row;
   }
   give_word(heap, bin, &span, mask);
+}
+
+/* A handler of SIGABRT may allocate, and must not get what has gone back already: misuse aborts at the end. */
+static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
+  hak_hold_aborts();
+  give_oldest(heap, bin, count);
   memmove(&bin->slots[bin->top + count], &bin->slots[bin->top], (bin->cap - bin->top - count) * sizeof(void*));
   bin->top += count;
+  hak_release_aborts();
 }
 
 static void review_bin(hak_heap* heap, hak_bin* bin) {
@@ -165,7 +173,7 @@ static void tick(hak_heap* heap) {
   hak_remote_free_flush(heap);
 }
 
-/* Blocks that a refill or a spill moves: an eighth of the cap at first, half when the phase goes on. A program that
+/* Blocks that a refill moves, and a spill at first: an eighth of the cap, half when the phase goes on. A program that
  * swings by nearly the cap then stays within it, and one that swings by far more pays little a block. */
 static uint64_t batch_size(const hak_bin* bin, int streak) { return bin->cap >> (STREAK_MAX + 1 - streak); }
 

@@ -6,8 +6,8 @@
  *   3. Blocks of a run are handed out lowest address first.
  * Threads: the heap's owner, between hak_heap_enter and hak_heap_leave.
  * Ordering: none.
- * Cost: a refill moves up to half a cap from the run, about 5 instructions a block; a spill moves the older half of the
- *   slots to the slabs, about 15 a block.
+ * Cost: a refill moves up to half a cap from the run, about 5 instructions a block; a spill moves an eighth of the cap to
+ *   the slabs, then a quarter, and all of it from the third in a row on: 5 instructions a block to 20.
  * Fails: refill and take return NULL when there is no memory.  Fork: inherited. */
 #ifndef HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_
 #define HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_

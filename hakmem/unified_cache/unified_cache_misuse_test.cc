@@ -1,7 +1,10 @@
 /* What the program may do wrong, and how much a bin may cache. */
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <functional>
+#include <random>
 #include <set>
 #include <vector>
 
@@ -148,6 +151,70 @@ TEST_F(UnifiedCache, PointersToNoBlockAtAllAreFoundAndDropped) {
     std::vector<void*> again = AllocMany(c, 2);
     EXPECT_EQ(std::set<void*>(again.begin(), again.end()), std::set<void*>(live_.begin(), live_.begin() + 2));
   }
+}
+
+// Rows of neighbours, upwards and downwards, over the ends of words and of slabs, with blocks freed twice and pointers
+// into blocks amid them, against a set.
+TEST_F(UnifiedCache, MisuseAmidRowsOfNeighboursIsFoundAndChangesNothing) {
+  std::mt19937 random(4);
+  for (const size_t bytes : {16, 48, 64, 1280, 4096}) {
+    const uint32_t c = ClassOf(bytes);
+    std::vector<void*> blocks = AllocMany(c, 3 * hak_size_class_table[c].blocks);
+    std::sort(blocks.begin(), blocks.end());
+    live_ = blocks;
+    for (int round = 0; round < 3000; round++) {
+      ASSERT_EQ(HeldBy(Bin(c)), 0u);
+      std::set<void*> freed;
+      uint64_t misuse = 0;
+      while (Bin(c)->top != 0) {
+        size_t at = random() % blocks.size();
+        const size_t step = random() % 3 - 1;
+        for (size_t length = 1 + random() % 40; length != 0 && Bin(c)->top != 0 && at < blocks.size(); length--) {
+          const bool is_inside = random() % 40 == 0;
+          if (random() % 40 == 0) at = random() % blocks.size();
+          if (!is_inside && SlabOf(blocks[at])->base == blocks[at]) break; /* stays, and with it the slab */
+          misuse += is_inside || !freed.insert(blocks[at]).second;
+          Push(static_cast<char*>(blocks[at]) + (is_inside ? 1 + random() % (bytes - 1) : 0));
+          at += step;
+        }
+      }
+      ASSERT_EQ(Misuse([&] { Flush(); }), misuse) << bytes << ", round " << round;
+      for (void* block : blocks)
+        ASSERT_EQ(IsFreeInSlab(block), freed.count(block) != 0) << bytes << ", round " << round;
+      const std::vector<void*> again = AllocMany(c, freed.size());
+      ASSERT_EQ(std::set<void*>(again.begin(), again.end()), freed);
+    }
+    for (void* block : live_) Free(block);
+    live_.clear();
+    Flush();
+  }
+}
+
+// The word of 64 B blocks that was given back before the double free came to light is not in the cache any more.
+TEST_F(UnifiedCacheDeathTest, AHandlerOfTheAbortGetsNoBlockThatHasGoneBack) {
+  const uint32_t c = ClassOf(64);
+  static std::function<void*()> alloc; /* for the handler, which captures nothing */
+  alloc = [=] { return Alloc(c); };
+  std::vector<void*> blocks = AllocMany(c, 500);
+  std::sort(blocks.begin(), blocks.end());
+  live_ = blocks;
+  Flush();
+  const auto handler = [](int) {
+    for (int i = 0; i < 100; i++) {
+      if (IsFreeInSlab(alloc())) _exit(1);
+    }
+    _exit(0);
+  };
+  const auto misuse = [&] {
+    signal(SIGABRT, handler);
+    Bin(c)->streak = -2; /* the spill empties the cache */
+    Push(blocks[200]);
+    Push(blocks[200]);
+    for (size_t i = 0; Bin(c)->top != 0; i++) Push(blocks[i]);
+    Spill(blocks[300]);
+    _exit(2);
+  };
+  EXPECT_EXIT(misuse(), testing::ExitedWithCode(0), "double free");
 }
 
 TEST_F(UnifiedCacheDeathTest, TheLineNamesTheBlock) {

@@ -131,6 +131,21 @@ TEST_F(UnifiedCache, ASpillDropsTheOldestAndKeepsTheNewestOnTop) {
   live_.insert(live_.end(), blocks.begin() + 9, blocks.begin() + 33);
 }
 
+TEST_F(UnifiedCache, SpillsInARowGrowUntilTheyEmptyTheCache) {
+  const uint32_t c = ClassOf(64);
+  const std::vector<void*> blocks = AllocMany(c, 200);
+  Flush();
+  ASSERT_GT(Bin(c)->streak, 0);
+  Bin(c)->ace = {}; /* no swing, as which the misses just seen would count */
+  size_t freed = 0;
+  for (const uint64_t dropped : {32 / 8 + 1, 32 / 4 + 1, 32, 32}) {
+    while (HeldBy(Bin(c)) != 32) Push(blocks[freed++]);
+    Spill(blocks[freed++]);
+    EXPECT_EQ(HeldBy(Bin(c)), 32 - dropped + 1);
+  }
+  live_.assign(blocks.begin() + freed, blocks.end());
+}
+
 TEST_F(UnifiedCache, SpillsInEveryOrderGiveEveryBlockBack) {
   std::mt19937 random(1);
   for (const size_t bytes : {16, 48, 64, 1280, 4096, 10240}) {

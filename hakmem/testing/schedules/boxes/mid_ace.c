@@ -1,0 +1,1 @@
+#include "hakmem/mid_ace/mid_ace.c"
