@@ -24,6 +24,7 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr Rule kRules[HAK_OPTION_COUNT] = {
     {"ON_ERROR", 0, 2},
     {"DECAY_MS", 500, 3600000},
+    {"SURPLUS_BYTES", kMiB / 2, kMiB << 20},
     {"SUPERSLAB_CACHE", 8, 65536},
     {"WHALE_CACHE_BYTES", 32 * kMiB, kMiB << 20},
     {"THREAD_CACHE_BYTES", 4 * kMiB, kMiB << 12},

@@ -43,7 +43,10 @@ hak_heap* heaps[kHeaps]; /* active before each input, and after it */
 void ChooseOption(uint8_t choice) {
   static const char* const kEntries[] = {"HAKMEM_SUPERSLAB_CACHE=0", "HAKMEM_SUPERSLAB_CACHE=1",
                                          "HAKMEM_SUPERSLAB_CACHE=4", "HAKMEM_HUGE_PAGES=0"};
+  static const uint64_t kSurplusBytes[] = {uint64_t{1} << 40, 0, size_t{512} << 10, size_t{4} << 20};
   fuzz::LoadOption(kEntries[choice % 4]);
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kSurplusBytes[choice / 4 % 4]);
+  for (int i = 0; i < fuzz::kAgesToForget; i++) hak_shared_pool_age(); /* what the last input taught */
 }
 
 void MakeDescriptors() {

@@ -17,6 +17,7 @@
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
+#include "hakmem/surplus/surplus.h"
 #include "hakmem/whale_cache/whale_cache.h"
 
 namespace {
@@ -28,6 +29,15 @@ constexpr size_t kLiveBytesMax = size_t{64} << 20;
 constexpr size_t kKeepBytes = size_t{8} << 20; /* what stays cached however fast the process grows */
 /* From here on no kernel has the addresses. */
 constexpr size_t kHopelessBytes = size_t{1} << 48;
+
+/* What the cache has learnt of what is asked for again: told the same. */
+hak_surplus surplus;
+
+/* Each input starts with nothing learnt. */
+void ForgetSurplus() {
+  surplus = hak_surplus();
+  for (int i = 0; i < fuzz::kAgesToForget; i++) hak_whale_cache_age();
+}
 
 hak_whale_cache_figures Figures() { return hak_whale_cache_read_figures(); }
 
@@ -53,7 +63,9 @@ struct Cached {
 void ChooseOption(uint8_t choice) {
   static const char* const kEntries[] = {"HAKMEM_WHALE_CACHE_BYTES=0", "HAKMEM_WHALE_CACHE_BYTES=1m",
                                          "HAKMEM_WHALE_CACHE_BYTES=8m", "HAKMEM_DECAY_MS=500"};
+  static const uint64_t kSurplusBytes[] = {uint64_t{1} << 40, 0, size_t{1} << 20, size_t{16} << 20};
   fuzz::LoadOption(kEntries[choice % 4]);
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kSurplusBytes[choice / 4 % 4]);
 }
 
 void MakeDescriptors() {
@@ -71,6 +83,7 @@ class Session {
  public:
   explicit Session(fuzz::Input input) : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kOftenOne) {
     ChooseOption(input_.TakeByte());
+    ForgetSurplus();
     limit_bytes_ = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
     FUZZ_CHECK(Figures().live + Figures().cached == 0);
   }
@@ -192,6 +205,7 @@ class Session {
       FUZZ_CHECK(whale == nullptr || zeroed);
     }
     if (whale == nullptr) return;
+    if (zeroed) hak_surplus_on_take(&surplus, whale->size_bytes);
     FUZZ_CHECK(whale->base != nullptr && reinterpret_cast<uintptr_t>(whale->base) % std::max(alignment, kUnit) == 0);
     FUZZ_CHECK(whale->size_bytes >= bytes && whale->size_bytes % kUnit == 0);
     *live = Live{whale, whale->base, whale->size_bytes, next_tag_ += uint64_t{1} << 40, {}};
@@ -256,12 +270,14 @@ class Session {
   /* Invariant 3: the cache is within its limits, and no more than that took was given up. */
   void CheckKept(uint64_t freed_ms) {
     const std::vector<Cached> before = cached_;
-    NoteUnmappings(freed_ms, false);
+    const size_t limit_bytes = std::min<uint64_t>(
+        limit_bytes_, hak_surplus_limit(&surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), Figures().live_bytes));
+    hak_surplus_on_give(&surplus, NoteUnmappings(freed_ms, false));
     if (IsRefused()) return;
-    FUZZ_CHECK(AreTheOldestGone(before) && !IsOver(limit_bytes_, CachedBytes(), cached_.size()));
+    FUZZ_CHECK(AreTheOldestGone(before) && !IsOver(limit_bytes, CachedBytes(), cached_.size()));
     if (before.size() == cached_.size()) return;
     const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
-    FUZZ_CHECK(IsOver(limit_bytes_, CachedBytes() + last_bytes, cached_.size() + 1));
+    FUZZ_CHECK(IsOver(limit_bytes, CachedBytes() + last_bytes, cached_.size() + 1));
   }
 
   /* More whales than there are entries: some that the kernel would not unmap. */
@@ -326,6 +342,8 @@ class Session {
     const uint8_t how = input_.TakeByte();
     const uint64_t decay_ms = how < 100 ? 0 : (how - 100) * 8;
     now_ms_ += input_.TakeByte();
+    hak_whale_cache_age();
+    hak_surplus_age(&surplus);
     Begin();
     const std::vector<Cached> before = cached_;
     FUZZ_CHECK(hak_whale_cache_purge(now_ms_, decay_ms) == NoteUnmappings(now_ms_, decay_ms == 0));

@@ -1,7 +1,8 @@
 /* burst_idle: a process that needed much memory for a moment and then has nothing to do: how much does it keep?
  *
  * --threads threads hold --live-mb MiB between them for good. Then each allocates its share of --burst-mb more and
- * frees it in random order, over and over as long as the run lasts; after that they sleep for --idle-ms. With --call-ms
+ * frees it in random order, over and over as long as the run lasts, --bursts times at most; after that they sleep for
+ * --idle-ms. With --call-ms
  * one of them wakes up each time so many milliseconds have gone by, and makes one malloc and one free; with 0 all
  * sleep, and nobody calls the allocator.
  * Extra figures: what is live, and what is resident before the bursts, right after the last one was freed, after 1 and
@@ -22,6 +23,7 @@ enum { CALL_SLOTS = 64, CALL_MIN_BYTES = 16, CALL_MAX_BYTES = 1024 };
 
 static uint64_t opt_burst_mb = 64;
 static uint64_t opt_live_mb = 8;
+static uint64_t opt_bursts = 0;
 static uint64_t opt_threads = 1;
 static uint64_t opt_idle_ms = 1000;
 static uint64_t opt_call_ms = 0;
@@ -29,6 +31,7 @@ static uint64_t opt_call_ms = 0;
 static const bench_option options[] = {
     {"burst-mb", "a burst, MiB", &opt_burst_mb, 1, MAX_MIB, NULL},
     {"live-mb", "held throughout, MiB", &opt_live_mb, 0, MAX_MIB, NULL},
+    {"bursts", "bursts; 0: as many as the run lasts", &opt_bursts, 0, MAX_MS, NULL},
     {"threads", "threads that share both", &opt_threads, 1, BENCH_MAX_THREADS, NULL},
     {"idle-ms", "sleep after the bursts, ms", &opt_idle_ms, 1, MAX_MS, NULL},
     {"call-ms", "time between calls while idle, ms; 0: none", &opt_call_ms, 0, MAX_MS, NULL},
@@ -74,7 +77,7 @@ static heap new_heap(uint64_t bytes) {
 static uint64_t burst(const bench_run* run, bench_rng* rng, uint64_t bytes) {
   heap self = new_heap(bytes);
   uint64_t ops = 0;
-  while (bench_run_next(run, ops, 1) != 0) {
+  for (uint64_t i = 0; (opt_bursts == 0 || i < opt_bursts) && bench_run_next(run, ops, 1) != 0; i++) {
     fill(&self, rng, bytes);
     ops += 2 * self.count;
     empty_at_random(&self, rng);

@@ -19,7 +19,7 @@ _GLIBC = Allocator("glibc", None, "")
 
 def _small(row):
     """The row with less memory and less sleep."""
-    more = ("--idle-ms", "20", "--burst-mb", "1") if row.program == "burst_idle" else ()
+    more = ("--idle-ms", "20", "--burst-mb", "1", "--bursts", "0") if row.program == "burst_idle" else ()
     args = tuple("1000" if arg == "1048576" and row.program == "random_mixed" else arg for arg in row.args)
     return dataclasses.replace(row, args=args + more)
 

@@ -21,6 +21,7 @@ typedef struct option_row {
 static const option_row rows[HAK_OPTION_COUNT] = {
     [HAK_OPTION_ON_ERROR] = {"ON_ERROR", HAK_ERROR_ABORT, 0, 2, error_action_names},
     [HAK_OPTION_DECAY_MS] = {"DECAY_MS", 500, 0, 3600000, NULL},
+    [HAK_OPTION_SURPLUS_BYTES] = {"SURPLUS_BYTES", 512 * 1024, 0, 1ull << 40, NULL},
     [HAK_OPTION_SUPERSLAB_CACHE] = {"SUPERSLAB_CACHE", 8, 0, 65536, NULL},
     [HAK_OPTION_WHALE_CACHE_BYTES] = {"WHALE_CACHE_BYTES", 32 * MIB, 0, 1ull << 40, NULL},
     [HAK_OPTION_THREAD_CACHE_BYTES] = {"THREAD_CACHE_BYTES", 4 * MIB, 0, 1ull << 32, NULL},
@@ -150,6 +151,8 @@ bool hak_config_load_as(char** environment, bool is_secure) {
   }
   return true;
 }
+
+void hak_config_set_for_test(hak_option option, uint64_t value) { set_value(option, value); }
 
 void hak_config_reset_for_test(void) {
   for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) hak_u32_store_relaxed(&value_is_set[i], 0);

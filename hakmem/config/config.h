@@ -28,6 +28,7 @@ HAK_BEGIN_DECLS
 typedef enum hak_option {
   HAK_OPTION_ON_ERROR,           /* abort | warn | ignore */
   HAK_OPTION_DECAY_MS,           /* how long freed memory stays resident before it goes back; 0: at once */
+  HAK_OPTION_SURPLUS_BYTES,      /* freed memory that may stay resident however little is in use */
   HAK_OPTION_SUPERSLAB_CACHE,    /* empty SuperSlabs kept mapped at most */
   HAK_OPTION_WHALE_CACHE_BYTES,  /* bytes of freed whale blocks kept at most */
   HAK_OPTION_THREAD_CACHE_BYTES, /* bytes that one thread's caches may hold */
@@ -49,6 +50,9 @@ bool hak_config_load_as(char** environment, bool is_secure);
 
 /** Forgets what was read and restores every default. For tests. */
 void hak_config_reset_for_test(void);
+
+/** Puts a value in force, in range or not. For tests. */
+void hak_config_set_for_test(hak_option option, uint64_t value);
 
 /** The value in force as the environment would spell it, where it is one of a few words; NULL where it is a number. */
 const char* hak_config_word(hak_option option);

@@ -446,6 +446,7 @@ bool hak_gate_is_in_heap(const void* ptr) {
 
 size_t hak_gate_trim(void) {
   const int saved_errno = errno;
+  const uint64_t purged_before = hak_shared_pool_purged_bytes();
   /* All is drained twice: a slab that changed owner while somebody published to it may wait in the mailbox of the former
    * one, from where the first round forwards it to another. */
   hak_shared_pool_drain_parked(UINT32_MAX);
@@ -455,6 +456,7 @@ size_t hak_gate_trim(void) {
   size_t bytes = (size_t)hak_warm_pool_purge(heap);
   hak_lifecycle_leave(heap);
   hak_lifecycle_trim_common();
+  bytes += (size_t)(hak_shared_pool_purged_bytes() - purged_before); /* by releases, as it was too much */
   bytes += (size_t)hak_purge_all();
   errno = saved_errno;
   return bytes;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "hakmem/config/config.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_test_inl.h"
 #include "hakmem/os/os_fake.h"
@@ -147,6 +148,7 @@ TEST_F(Gate, ABatchStopsWhereMemoryDoes) {
 
 // A mapping that fails once: the freed memory that the thread or the caches sit on serves instead.
 TEST_F(Gate, WhatIsCachedServesBeforeTheAnswerIsNo) {
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40);
   hak_free(hak_malloc(8 * kMiB)); /* cached whale */
   hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + kMiB);
   void* block = hak_malloc(7 * kMiB - 64 * kKiB);
@@ -159,6 +161,7 @@ TEST_F(Gate, WhatIsCachedServesBeforeTheAnswerIsNo) {
   EXPECT_NE(smaller, nullptr);
   hak_free(smaller);
   hak_os_fake_set_limit_bytes(0);
+  hak_config_reset_for_test();
 }
 
 // Each system call in turn fails once, whatever the program does at the time.

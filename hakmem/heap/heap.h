@@ -113,8 +113,9 @@ typedef struct hak_heap {
   /** 1 while the thread is in a slow path; read in the child of a fork. */
   hak_atomic_u32 in_slow_path;
   uint32_t slow_ticks;
-  hak_atomic_u32 state; /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
-  uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
+  uint32_t surplus_seen; /* hak_shared_pool_surplus_count when the caches were last emptied for it */
+  hak_atomic_u32 state;  /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
+  uint64_t epoch_ms;     /* when the bins' caps were last reviewed */
   hak_mid_ace_budget budget;
   hak_heap_counters counters;
   struct hak_heap* next_parked; /* Sync: parked-heap lock */

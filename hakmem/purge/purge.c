@@ -4,11 +4,12 @@
 #include "hakmem/config/config.h"
 #include "hakmem/os/os.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/surplus/surplus.h"
 #include "hakmem/whale_cache/whale_cache.h"
 
 enum {
   /* Purges run this often within one decay time, so memory leaves at most a quarter late. */
-  PURGES_PER_DECAY = 4,
+  PURGES_PER_DECAY = HAK_SURPLUS_AGES_PER_DECAY,
   PERIOD_MIN_MS = 10,
   PARKED_HEAPS_PER_PURGE = 16
 };
@@ -28,6 +29,8 @@ uint64_t hak_purge_tick(void) {
   hak_shared_pool_drain_parked(PARKED_HEAPS_PER_PURGE);
   hak_shared_pool_drain_common();
   hak_shared_pool_purge(now_ms, decay_ms);
+  hak_shared_pool_age();
+  hak_whale_cache_age();
   hak_whale_cache_purge(now_ms, decay_ms);
   return now_ms;
 }

@@ -25,6 +25,7 @@ constexpr uint64_t kHour = 3600 * 1000;
 
 void LoadConfig(std::string entry) {
   hak_config_reset_for_test();
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
   char* environment[] = {entry.data(), nullptr};
   hak_config_load_as(environment, false);
 }
@@ -39,6 +40,7 @@ class Purge : public testing::Test {
   void SetUp() override {
     hak_os_fake_reset();
     hak_config_reset_for_test();
+    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
     static uint64_t start_ms = kHour;
     start_ms += kHour;
     hak_os_fake_set_clock_ms(start_ms);

@@ -78,7 +78,8 @@ uint64_t hak_empty_cache_trim(uint64_t now_ms, uint64_t decay_ms, uint64_t keep)
     if (superslab == NULL) return bytes;
     if (!hak_superslab_unmap(superslab)) {
       /* Out of mappings: the range cannot go, its pages can. */
-      if (hak_os_purge(superslab->base, HAK_SUPERSLAB_BYTES)) hak_u32_store_relaxed(&superslab->dirty_units, 0);
+      if (hak_os_purge(superslab->base, HAK_SUPERSLAB_BYTES))
+        hak_superslab_mark_clean(superslab, HAK_SUPERSLAB_ALL_UNITS);
       hak_empty_cache_push(superslab, now_ms);
       return bytes;
     }

@@ -7,6 +7,7 @@
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/superslab_inl.h"
+#include "hakmem/surplus/surplus.h"
 
 enum {
   /* SuperSlabs of a tier that are tried before the next stage; the first nearly always does. */
@@ -16,6 +17,9 @@ enum {
 };
 
 static hak_atomic_u64 clock_ms;
+static hak_surplus surplus;
+static hak_atomic_u32 surplus_next; /* id from which on the next surplus is looked for */
+static hak_atomic_u32 surplus_count;
 static hak_atomic_u64 from_orphan, from_units, from_empty, from_new, purged_bytes;
 
 hak_lock* hak_shared_pool_lock(void) { return hak_superslab_lock(); }
@@ -26,6 +30,14 @@ void hak_shared_pool_set_clock(uint64_t now_ms) { hak_u64_store_relaxed(&clock_m
 
 static uint32_t unit_mask(uint32_t first, uint32_t units) { return (uint32_t)(hak_bits_low_mask(units) << first); }
 
+/* After units that were free have been claimed. */
+static void count_claim(const hak_superslab* superslab, uint32_t mask) {
+  const uint64_t units = hak_bits_count(mask);
+  const uint64_t dirty = hak_bits_count(mask & hak_u32_load_relaxed(&superslab->dirty_units));
+  hak_superslab_count((int64_t)units, -(int64_t)dirty);
+  if (dirty != units) hak_surplus_on_take(&surplus, (units - dirty) * HAK_UNIT_BYTES);
+}
+
 /* Claims `units` adjacent free units; their first, or -1. */
 static int claim_units(hak_superslab* superslab, uint32_t units) {
   uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
@@ -34,6 +46,7 @@ static int claim_units(hak_superslab* superslab, uint32_t units) {
     if (first < 0) return -1;
     /* Acquire: what the last holder left behind. Pairs with free_units_of. */
     if (hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~unit_mask((uint32_t)first, units))) {
+      count_claim(superslab, unit_mask((uint32_t)first, units));
       hak_tiers_refresh(superslab);
       return first;
     }
@@ -67,6 +80,7 @@ static hak_slab* claim_from_tier(hak_tier tier, uint32_t units) {
 
 /* Takes the first units of a SuperSlab held whole, and opens the rest to everybody. */
 static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
+  count_claim(superslab, unit_mask(0, units));
   hak_u32_store_seq(&superslab->free_units, HAK_SUPERSLAB_ALL_UNITS & ~unit_mask(0, units));
   hak_tiers_refresh(superslab);
   /* From the empty cache: a purge that came by meanwhile found no free units here, and forgot it. */
@@ -115,6 +129,7 @@ static void release_units(hak_slab* slab, uint32_t first, uint32_t units) {
   const uint32_t mask = unit_mask(first, units);
   hak_registry_clear(superslab->base + (size_t)first * HAK_UNIT_BYTES, units);
   hak_u32_fetch_or_seq(&superslab->dirty_units, mask);
+  hak_superslab_count(-(int64_t)units, units); /* before somebody else can claim them */
   hak_u64_store_relaxed(&superslab->freed_ms, hak_u64_load_relaxed(&clock_ms));
   free_units_of(superslab, mask);
   hak_tiers_mark_dirty(superslab->id);
@@ -220,15 +235,83 @@ hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class) {
   return slab;
 }
 
-static void trim_empty_cache(void) {
-  const uint64_t keep = hak_config_get(HAK_OPTION_SUPERSLAB_CACHE);
-  if (hak_empty_cache_count() > keep) hak_empty_cache_trim(0, UINT64_MAX, keep);
+/* --- surplus --- */
+
+/* Purges the dirty free units of one SuperSlab, which are held meanwhile. *refused: the kernel left some as they are. */
+static uint64_t purge_superslab(hak_superslab* superslab, bool* refused) {
+  const uint32_t dirty = hak_u32_load_relaxed(&superslab->dirty_units);
+  uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
+  while ((free_units & dirty) != 0 && !hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~dirty)) {
+  }
+  const uint32_t held = free_units & dirty;
+  if (held == 0) return 0;
+  hak_tiers_refresh(superslab);
+  uint64_t bytes = 0;
+  for (uint64_t rest = held; rest != 0;) {
+    const uint32_t mask = (uint32_t)hak_bits_take_run(&rest);
+    const size_t run_bytes = (size_t)hak_bits_count(mask) * HAK_UNIT_BYTES;
+    if (!hak_os_purge(superslab->base + (size_t)hak_bits_lowest(mask) * HAK_UNIT_BYTES, run_bytes)) {
+      *refused = true;
+      continue;
+    }
+    hak_superslab_mark_clean(superslab, mask);
+    bytes += run_bytes;
+  }
+  free_units_of(superslab, held);
+  return bytes;
 }
+
+/* The dirty free units of SuperSlabs in turn, until it is as much as a SuperSlab or there are none. */
+static uint64_t purge_in_turn(void) {
+  uint64_t bytes = 0;
+  uint32_t id = hak_u32_load_relaxed(&surplus_next);
+  bool refused = false;
+  for (int rounds = 0; rounds < 2 && bytes < HAK_SUPERSLAB_BYTES && !refused; rounds++, id = 0) {
+    while (bytes < HAK_SUPERSLAB_BYTES && !refused) {
+      const uint32_t dirty = hak_tiers_take_dirty(id);
+      if (dirty == HAK_SUPERSLAB_IDS_MAX) break;
+      id = dirty + 1;
+      bytes += purge_superslab(hak_superslab_by_id(dirty), &refused);
+      if (refused) hak_tiers_mark_dirty(dirty);
+    }
+    hak_u32_store_relaxed(&surplus_next, id);
+  }
+  return bytes;
+}
+
+static HAK_NOINLINE void give_surplus(uint64_t used_bytes, uint64_t free_bytes) {
+  if (free_bytes <= hak_surplus_limit(&surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), used_bytes)) return;
+  const uint64_t empty = hak_empty_cache_count();
+  uint64_t bytes = empty == 0 ? 0 : hak_empty_cache_trim(0, UINT64_MAX, empty - 1);
+  if (bytes == 0) bytes = purge_in_turn();
+  hak_surplus_on_give(&surplus, bytes);
+  hak_u64_fetch_add_relaxed(&purged_bytes, bytes);
+  hak_u32_store_relaxed(&surplus_count, hak_u32_load_relaxed(&surplus_count) + 1);
+}
+
+/* After units have been released: SuperSlabs beyond those that may stay empty are unmapped, and what is free goes back
+ * where it is too much (surplus.h), a SuperSlab's worth at a time: there will be another release. */
+static void settle_free(void) {
+  if (hak_empty_cache_count() != 0) {
+    const uint64_t keep = hak_config_get(HAK_OPTION_SUPERSLAB_CACHE);
+    if (hak_empty_cache_count() > keep) hak_empty_cache_trim(0, UINT64_MAX, keep);
+  }
+  const hak_superslab_sums sums = hak_superslab_read_sums();
+  /* The share of what is in use, known without a look at options and credit. */
+  if (sums.dirty_units <= sums.used_units / HAK_SURPLUS_USED_SHARE) return;
+  give_surplus(sums.used_units * HAK_UNIT_BYTES, sums.dirty_units * HAK_UNIT_BYTES);
+}
+
+uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&purged_bytes); }
+
+uint32_t hak_shared_pool_surplus_count(void) { return hak_u32_load_relaxed(&surplus_count); }
+
+void hak_shared_pool_age(void) { hak_surplus_age(&surplus); }
 
 void hak_shared_pool_release(hak_heap* heap, hak_slab* slab) {
   hak_u64_bump_single_writer(&heap->counters.slabs_released, 1);
   dissolve(slab);
-  trim_empty_cache();
+  settle_free();
 }
 
 /* --- spans --- */
@@ -246,13 +329,14 @@ hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
 void hak_shared_pool_release_span(hak_slab* slab) {
   mark_head(slab, false);
   release_units(slab, slab->first_unit, slab->units);
-  trim_empty_cache();
+  settle_free();
 }
 
 static bool claim_exactly(hak_superslab* superslab, uint32_t mask) {
   uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
   while ((free_units & mask) == mask) {
     if (hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~mask)) {
+      count_claim(superslab, mask);
       hak_tiers_refresh(superslab);
       return true;
     }
@@ -306,7 +390,7 @@ void hak_shared_pool_drain_parked(uint32_t count) {
   }
   next_to_drain = orphan;
   give_parked_lock();
-  trim_empty_cache();
+  settle_free();
 }
 
 void hak_shared_pool_drain_common(void) {
@@ -319,30 +403,6 @@ void hak_shared_pool_drain_common(void) {
 }
 
 /* --- purge --- */
-
-/* Purges the dirty free units of one SuperSlab, which are held meanwhile. *refused: the kernel left some as they are. */
-static uint64_t purge_superslab(hak_superslab* superslab, bool* refused) {
-  const uint32_t dirty = hak_u32_load_relaxed(&superslab->dirty_units);
-  uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
-  while ((free_units & dirty) != 0 && !hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~dirty)) {
-  }
-  const uint32_t held = free_units & dirty;
-  if (held == 0) return 0;
-  hak_tiers_refresh(superslab);
-  uint64_t bytes = 0;
-  for (uint64_t rest = held; rest != 0;) {
-    const uint32_t mask = (uint32_t)hak_bits_take_run(&rest);
-    const size_t run_bytes = (size_t)hak_bits_count(mask) * HAK_UNIT_BYTES;
-    if (!hak_os_purge(superslab->base + (size_t)hak_bits_lowest(mask) * HAK_UNIT_BYTES, run_bytes)) {
-      *refused = true;
-      continue;
-    }
-    hak_u32_fetch_and_seq(&superslab->dirty_units, ~mask);
-    bytes += run_bytes;
-  }
-  free_units_of(superslab, held);
-  return bytes;
-}
 
 static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
   uint64_t bytes = 0;

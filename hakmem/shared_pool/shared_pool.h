@@ -57,6 +57,15 @@ void hak_shared_pool_drain_common(void);
  *  SuperSlabs. Returns the bytes given back. */
 uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms);
 
+/** Times that a release found too much free memory (surplus.h) and gave some back: what heaps cache should go, too. */
+uint32_t hak_shared_pool_surplus_count(void);
+
+/** Some time has passed: hak_surplus_age. */
+void hak_shared_pool_age(void);
+
+/** Bytes given back to the kernel up to now. */
+uint64_t hak_shared_pool_purged_bytes(void);
+
 /** Tells the pool the time, which releases are stamped with. */
 void hak_shared_pool_set_clock(uint64_t now_ms);
 

@@ -1,3 +1,4 @@
+#include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
@@ -18,6 +19,7 @@ static struct {
   hak_superslab* unlisted; /* without an id either: there was none, or no chunk. Sync: lock */
   hak_atomic_u32 id_end;
   hak_atomic_u32 mapped;
+  hak_atomic_u64 sums; /* units in use in the upper half, dirty free ones in the lower: one word, one operation */
   hak_atomic_ptr chunks[HAK_SUPERSLAB_CHUNKS]; /* hak_atomic_ptr[HAK_SUPERSLAB_IDS_PER_CHUNK]. Sync: lock writes */
 } superslabs;
 
@@ -29,6 +31,20 @@ hak_superslab* hak_superslab_by_id(uint32_t id) {
   hak_atomic_ptr* chunk = (hak_atomic_ptr*)hak_ptr_load_acquire(&superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]);
   if (chunk == NULL) return NULL;
   return (hak_superslab*)hak_ptr_load_acquire(&chunk[id % HAK_SUPERSLAB_IDS_PER_CHUNK]);
+}
+
+void hak_superslab_count(int64_t used_units, int64_t dirty_units) {
+  hak_u64_fetch_add_relaxed(&superslabs.sums, ((uint64_t)used_units << 32) + (uint64_t)dirty_units);
+}
+
+hak_superslab_sums hak_superslab_read_sums(void) {
+  const uint64_t sums = hak_u64_load_relaxed(&superslabs.sums);
+  return (hak_superslab_sums){.used_units = sums >> 32, .dirty_units = (uint32_t)sums};
+}
+
+void hak_superslab_mark_clean(hak_superslab* superslab, uint32_t mask) {
+  const uint32_t old = hak_u32_fetch_and_seq(&superslab->dirty_units, ~mask);
+  hak_superslab_count(0, -(int64_t)hak_bits_count(old & mask));
 }
 
 static hak_superslab* pop(hak_superslab** list) {
@@ -136,6 +152,7 @@ bool hak_superslab_unmap(hak_superslab* superslab) {
     hak_u32_store_relaxed(&superslab->in_use, 1);
     return false;
   }
+  hak_superslab_count(0, -(int64_t)hak_bits_count(hak_u32_load_relaxed(&superslab->dirty_units)));
   hak_u32_fetch_sub_relaxed(&superslabs.mapped, 1);
   push(&superslabs.unused, superslab);
   return true;

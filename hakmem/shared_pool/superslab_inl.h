@@ -37,12 +37,21 @@ typedef struct hak_superslab {
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES) uint64_t bitmaps[HAK_SUPERSLAB_UNITS][HAK_SUPERSLAB_BITMAP_WORDS];
 } hak_superslab;
 
-/* superslab.c: descriptors. */
+/* superslab.c: descriptors, and the sums over all of them. */
 
 /** A SuperSlab with fresh zeroed memory and all units held by the caller, or NULL. */
 hak_superslab* hak_superslab_map(void);
 /** Gives the memory of a SuperSlab, all units held by the caller, back to the kernel. False: refused; still held. */
 bool hak_superslab_unmap(hak_superslab* superslab);
+/** Counts a change: units that came into use (or left it), and dirty units that became free (or ceased to be). */
+void hak_superslab_count(int64_t used_units, int64_t dirty_units);
+typedef struct hak_superslab_sums {
+  uint64_t used_units;
+  uint64_t dirty_units; /* free ones, those of the empty cache among them */
+} hak_superslab_sums;
+hak_superslab_sums hak_superslab_read_sums(void);
+/** Notes that the units of `mask`, which the caller holds, read as zero. */
+void hak_superslab_mark_clean(hak_superslab* superslab, uint32_t mask);
 /** By id; NULL where there is none yet. */
 hak_superslab* hak_superslab_by_id(uint32_t id);
 /** Ids are below this. */

@@ -45,6 +45,7 @@ inline hak_shared_pool_figures Figures() { return hak_shared_pool_read_figures()
 
 inline void LoadConfig(std::string entry) {
   hak_config_reset_for_test();
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
   char* environment[] = {entry.data(), nullptr};
   hak_config_load_as(environment, false);
 }
@@ -65,6 +66,7 @@ class PoolFixture : public testing::Test {
     hak_os_fake_reset();
     hak_os_fake_set_observer(NoteMetadataChunk);
     hak_config_reset_for_test();
+    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
     hak_shared_pool_set_clock(kStartMs);
     heap_ = hak_heap_acquire(kHeapLimit);
     ASSERT_NE(heap_, nullptr);

@@ -8,6 +8,7 @@
 #include "hakmem/purge/purge.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
+#include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/warm_pool/warm_pool.h"
 
 enum {
@@ -158,6 +159,18 @@ static void review_bin(hak_heap* heap, hak_bin* bin) {
   set_cap(bin, cap);
 }
 
+/* There is so much free memory that some has gone back: blocks that are cached keep more from going. */
+static HAK_NOINLINE void follow_surplus(hak_heap* heap, uint32_t surplus_count) {
+  heap->surplus_seen = surplus_count;
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    if (bin->stride == 0) continue;
+    drop_oldest(heap, bin, bin->cap - bin->top);
+    hak_mid_ace_refund(&heap->budget, c, (uint32_t)bin->cap);
+    start_bin(heap, bin, c);
+  }
+}
+
 static void tick(hak_heap* heap) {
   if (++heap->slow_ticks % SLOW_PATHS_PER_TICK != 0) return;
   const uint64_t now_ms = hak_purge_tick();
@@ -283,6 +296,8 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
     return;
   }
+  const uint32_t surplus_count = hak_shared_pool_surplus_count();
+  if (HAK_UNLIKELY(heap->surplus_seen != surplus_count)) follow_surplus(heap, surplus_count);
   const uint32_t size_class = slab->size_class;
   const uint32_t cap =
       hak_mid_ace_on_spill(&heap->budget, &bin->ace, size_class, (uint32_t)bin->cap, HAK_BIN_SLOTS(size_class));

@@ -161,6 +161,38 @@ TEST_F(UnifiedCache, SpillsInEveryOrderGiveEveryBlockBack) {
   }
 }
 
+// surplus.h: what is cached would keep slabs and SuperSlabs from going.
+TEST_F(UnifiedCache, CachesAreEmptiedAndStartAnewWhenThereIsTooMuchFree) {
+  const uint32_t c = ClassOf(64);
+  const uint32_t other = ClassOf(1024);
+  live_ = AllocMany(c, 200);
+  const std::vector<void*> others = AllocMany(other, 20);
+  for (void* block : others) Free(block);
+  ASSERT_NE(HeldBy(Bin(other)), 0u);
+  for (int i = 0; i < 20; i++) {
+    for (int k = 0; k < 100; k++) Free(live_[static_cast<size_t>(k)]);
+    for (int k = 0; k < 100; k++) live_[static_cast<size_t>(k)] = Alloc(c);
+  }
+  EXPECT_GT(Bin(c)->cap, 32u);
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
+  const uint32_t count = hak_shared_pool_surplus_count();
+  bool zeroed;
+  for (int i = 0; i < 3; i++) {
+    hak_slab* span = hak_shared_pool_acquire_span(31, &zeroed);
+    hak_shared_pool_release_span(span);
+  }
+  ASSERT_NE(hak_shared_pool_surplus_count(), count);
+  while (Bin(c)->top != 0) Push(live_.back()), live_.pop_back();
+  void* last = live_.back();
+  Spill(last);
+  live_.pop_back();
+  EXPECT_EQ(Bin(c)->cap, 32u);
+  EXPECT_EQ(HeldBy(Bin(c)), 1u) << "the one just freed";
+  EXPECT_EQ(Bin(c)->slots[Bin(c)->top], last);
+  EXPECT_EQ(HeldBy(Bin(other)), 0u);
+  for (void* block : others) EXPECT_TRUE(hak_registry_word(block) == HAK_REGISTRY_NONE || IsFreeInSlab(block));
+}
+
 TEST_F(UnifiedCache, FlushReleasesEverySlabAndIsIdempotent) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     const std::vector<void*> blocks = AllocMany(c, 100 / (1 + BytesOf(c) / 4096) + 1);

@@ -36,6 +36,7 @@ class UnifiedCache : public testing::Test {
   void SetUp() override {
     hak_os_fake_reset();
     hak_config_reset_for_test();
+    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
     hak_os_fake_set_clock_ms(1); /* before the end of the first epoch: no cap shrinks unless a test says so */
     hak_purge_all();
     heap_ = NewHeap(kLimitBytes);

@@ -6,6 +6,7 @@
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
+#include "hakmem/surplus/surplus.h"
 
 enum {
   /* Cached whales that stay however fast the process grows. */
@@ -26,6 +27,7 @@ static struct {
   whale_list cached;
   hak_whale* spares; /* descriptors without memory, by `older` */
   hak_whale_cache_figures figures;
+  hak_surplus surplus;
 } whales;
 
 hak_lock* hak_whale_cache_lock(void) { return &whales.lock; }
@@ -114,6 +116,7 @@ static hak_whale* map_whale(size_t size_bytes, size_t alignment) {
   list_add(&whales.live, whale);
   whales.figures.from_new++;
   hak_lock_give(&whales.lock);
+  hak_surplus_on_take(&whales.surplus, size_bytes);
   return whale;
 }
 
@@ -173,6 +176,23 @@ hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* ze
   return whale;
 }
 
+/* The oldest go while there is more than the cache may hold, or than should lie idle. */
+static void give_surplus(uint64_t now_ms) {
+  const uint64_t most_bytes = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
+  hak_lock_take(&whales.lock);
+  const uint64_t live_bytes = whales.live.bytes;
+  hak_lock_give(&whales.lock);
+  const uint64_t idle_bytes = hak_surplus_limit(&whales.surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), live_bytes);
+  const uint64_t limit_bytes = idle_bytes < most_bytes ? idle_bytes : most_bytes;
+  for (hak_whale* whale = pop_surplus(limit_bytes); whale != NULL; whale = pop_surplus(limit_bytes)) {
+    const size_t size_bytes = whale->size_bytes;
+    if (!unmap_or_keep(whale, now_ms)) return;
+    hak_surplus_on_give(&whales.surplus, size_bytes);
+  }
+}
+
+void hak_whale_cache_age(void) { hak_surplus_age(&whales.surplus); }
+
 void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
   const uint64_t limit_bytes = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
   hak_registry_clear(whale->base, 1);
@@ -189,9 +209,7 @@ void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
     unmap_or_keep(whale, now_ms);
     return;
   }
-  for (hak_whale* surplus = pop_surplus(limit_bytes); surplus != NULL; surplus = pop_surplus(limit_bytes)) {
-    if (!unmap_or_keep(surplus, now_ms)) break;
-  }
+  give_surplus(now_ms);
 }
 
 static void set_size(hak_whale* whale, size_t size_bytes) {

@@ -30,6 +30,7 @@ hak_whale_cache_figures Figures() { return hak_whale_cache_read_figures(); }
 
 void LoadConfig(std::string entry) {
   hak_config_reset_for_test();
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
   char* environment[] = {entry.data(), nullptr};
   hak_config_load_as(environment, false);
 }
@@ -56,6 +57,7 @@ class WhaleCache : public testing::Test {
     hak_os_fake_reset();
     hak_os_fake_set_observer(NoteMetadata);
     hak_config_reset_for_test();
+    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
     errno = kErrno;
   }
   void TearDown() override {
@@ -243,6 +245,29 @@ TEST_F(WhaleCache, OneWhaleFillsAQuarterOfTheCacheAtMost) {
   EXPECT_TRUE(IsCached(bases[0]));
   EXPECT_FALSE(IsCached(bases[1]));
   EXPECT_EQ(Figures().cached, 1u);
+}
+
+// surplus.h: a program that needs a whale once does not keep it, and one that needs it again and again does.
+TEST_F(WhaleCache, WhatIsAskedForAgainStays) {
+  for (int i = 0; i < 2000; i++) hak_whale_cache_age();
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kMiB);
+  EXPECT_TRUE(IsCached(Cache({kMiB})[0])) << "allowed";
+  const uint64_t from_new = Figures().from_new;
+  EXPECT_FALSE(IsCached(Cache({4 * kMiB})[0]));
+  EXPECT_TRUE(IsCached(Cache({4 * kMiB})[0])) << "once more";
+  for (int i = 0; i < 10; i++) Cache({4 * kMiB});
+  EXPECT_EQ(Figures().from_new, from_new + 2);
+  for (int i = 0; i < 2000; i++) hak_whale_cache_age();
+  EXPECT_FALSE(IsCached(Cache({4 * kMiB})[0])) << "forgotten";
+}
+
+TEST_F(WhaleCache, ASixteenthOfWhatIsLiveMayBeCached) {
+  for (int i = 0; i < 2000; i++) hak_whale_cache_age();
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
+  hak_whale* live = Acquire(64 * kMiB);
+  EXPECT_TRUE(IsCached(Cache({4 * kMiB})[0]));
+  EXPECT_FALSE(IsCached(Cache({4 * kMiB + kUnit})[0]));
+  Release(live);
 }
 
 // A process that grows does not sit on old whales besides; a few stay.

@@ -17,6 +17,7 @@ LAYERS = {
     "registry": 2,
     "mid_ace": 3,
     "slab": 3,
+    "surplus": 3,
     "heap": 4,
     "remote_free": 5,
     "shared_pool": 6,

@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 # What each option is by default is not told here.
 HELLO = re.compile(
-    r"hakmem \d+\.\d+\.\d+ active: ON_ERROR=(?:abort|warn|ignore) DECAY_MS=\d+ SUPERSLAB_CACHE=\d+ WHALE_CACHE_BYTES=\d+ "
+    r"hakmem \d+\.\d+\.\d+ active: ON_ERROR=(?:abort|warn|ignore) DECAY_MS=\d+ SURPLUS_BYTES=\d+ SUPERSLAB_CACHE=\d+ WHALE_CACHE_BYTES=\d+ "
     r"THREAD_CACHE_BYTES=\d+ HUGE_PAGES=\d STATS_AT_EXIT=0 VERBOSE=1\n"
 )
 

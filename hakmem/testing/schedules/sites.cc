@@ -27,7 +27,7 @@ bool IsFigure(const hak_scheduled_site& site) {
       (site.op == HAK_SCHEDULED_FETCH_ADD || site.op == HAK_SCHEDULED_FETCH_SUB)) {
     return true;
   }
-  for (const char* word : {"counters.", "clock_ms", "freed_ms", "shape", "in_use", "heads"}) {
+  for (const char* word : {"counters.", "clock_ms", "freed_ms", "shape", "in_use", "heads", "sums", "surplus"}) {
     if (strstr(site.argument, word) != nullptr) return true;
   }
   return false;

@@ -237,15 +237,33 @@ class Tools(Torture):
         text = self.use("gdb", "-q", "-nx", "-batch", "-p", str(self.program.pid), "-ex", f"x/s {self.address}")
         self.assertIn("a block that a debugger reads", text)
 
-    def test_a_core_is_no_larger_than_twice_what_is_resident(self) -> None:
+    def resident(self) -> int:
         status = pathlib.Path(f"/proc/{self.program.pid}/status").read_text()
-        resident = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+
+    def test_a_core_is_no_larger_than_twice_what_is_resident(self) -> None:
+        resident = self.resident()
+        self.assertGreater(resident, 20 * 1024 * 1024)
         with tempfile.TemporaryDirectory() as folder:
             self.use("gcore", "-o", folder + "/core", str(self.program.pid))
             core = pathlib.Path(folder, f"core.{self.program.pid}")
             self.assertLessEqual(core.stat().st_size, 2 * resident)
             text = self.use("gdb", "-q", "-nx", "-batch", str(FOLDER / "debugged"), str(core), "-ex", f"x/s {self.address}")
             self.assertIn("a block that a debugger reads", text)
+
+    def test_what_went_back_is_zeroes_in_a_core(self) -> None:
+        """They are holes in the kernel's cores; this gdb writes them."""
+        self.program.stdin.write("f")
+        self.program.stdin.flush()
+        self.assertEqual(self.program.stdout.readline(), "freed\n")
+        resident = self.resident()
+        self.assertLess(resident, 12 * 1024 * 1024)
+        with tempfile.TemporaryDirectory() as folder:
+            self.use("gcore", "-o", folder + "/core", str(self.program.pid))
+            core = pathlib.Path(folder, f"core.{self.program.pid}").read_bytes()
+        page = 4096
+        written = sum(any(core[at : at + page]) for at in range(0, len(core), page)) * page
+        self.assertLessEqual(written, 2 * resident)
 
     @process.not_on_musl("valgrind is a program of glibc's")
     def test_valgrind_takes_over(self) -> None:
