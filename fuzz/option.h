@@ -9,7 +9,7 @@
 namespace fuzz {
 
 /** Ages (surplus.h) after which all that was learnt of some GiB is forgotten. */
-constexpr int kAgesToForget = 2000;
+constexpr uint64_t kAgesToForget = 100000;
 
 /** All options as they are by default, but for this entry of an environment. */
 inline void LoadOption(std::string entry) {

@@ -46,7 +46,7 @@ void ChooseOption(uint8_t choice) {
   static const uint64_t kSurplusBytes[] = {uint64_t{1} << 40, 0, size_t{512} << 10, size_t{4} << 20};
   fuzz::LoadOption(kEntries[choice % 4]);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kSurplusBytes[choice / 4 % 4]);
-  for (int i = 0; i < fuzz::kAgesToForget; i++) hak_shared_pool_age(); /* what the last input taught */
+  hak_shared_pool_age(fuzz::kAgesToForget); /* what the last input taught */
 }
 
 void MakeDescriptors() {

@@ -36,7 +36,7 @@ hak_surplus surplus;
 /* Each input starts with nothing learnt. */
 void ForgetSurplus() {
   surplus = hak_surplus();
-  for (int i = 0; i < fuzz::kAgesToForget; i++) hak_whale_cache_age();
+  hak_whale_cache_age(fuzz::kAgesToForget);
 }
 
 hak_whale_cache_figures Figures() { return hak_whale_cache_read_figures(); }
@@ -270,10 +270,16 @@ class Session {
   /* Invariant 3: the cache is within its limits, and no more than that took was given up. */
   void CheckKept(uint64_t freed_ms) {
     const std::vector<Cached> before = cached_;
-    const size_t limit_bytes = std::min<uint64_t>(
-        limit_bytes_, hak_surplus_limit(&surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), Figures().live_bytes));
+    const uint64_t idle_bytes =
+        hak_surplus_limit(&surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), Figures().live_bytes);
+    const size_t limit_bytes = hak_surplus_is_open(&surplus, HAK_SURPLUS_BY_UNMAP)
+                                   ? std::min<uint64_t>(limit_bytes_, idle_bytes)
+                                   : limit_bytes_;
     hak_surplus_on_give(&surplus, NoteUnmappings(freed_ms, false));
-    if (IsRefused()) return;
+    if (IsRefused()) {
+      hak_surplus_on_refusal(&surplus, HAK_SURPLUS_BY_UNMAP);
+      return;
+    }
     FUZZ_CHECK(AreTheOldestGone(before) && !IsOver(limit_bytes, CachedBytes(), cached_.size()));
     if (before.size() == cached_.size()) return;
     const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
@@ -342,8 +348,8 @@ class Session {
     const uint8_t how = input_.TakeByte();
     const uint64_t decay_ms = how < 100 ? 0 : (how - 100) * 8;
     now_ms_ += input_.TakeByte();
-    hak_whale_cache_age();
-    hak_surplus_age(&surplus);
+    hak_whale_cache_age(1);
+    hak_surplus_age(&surplus, 1);
     Begin();
     const std::vector<Cached> before = cached_;
     FUZZ_CHECK(hak_whale_cache_purge(now_ms_, decay_ms) == NoteUnmappings(now_ms_, decay_ms == 0));

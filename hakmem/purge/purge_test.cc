@@ -207,6 +207,36 @@ TEST_F(Purge, WhatIsRefusedStaysAndIsTriedAgain) {
   EXPECT_EQ(CachedWhales(), 0u);
 }
 
+// surplus.h: what the program asked for again stays for a while, and the while is time, not a number of ticks.
+TEST_F(Purge, CreditFadesWithTimeAndNotWithTicks) {
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
+  const auto swing = [] { /* bytes that the release gave back */
+                          hak_slab* span = AcquireSpan(31);
+                          const uint64_t before = hak_shared_pool_purged_bytes();
+                          hak_shared_pool_release_span(span);
+                          return hak_shared_pool_purged_bytes() - before;
+  };
+  EXPECT_GT(swing(), 0u);
+  EXPECT_EQ(swing(), 0u) << "asked for again";
+  Tick(kHour / 6);
+  EXPECT_GT(swing(), 0u) << "forgotten by one tick after a long time";
+  EXPECT_EQ(swing(), 0u);
+  for (int i = 0; i < 100; i++) Tick(0);
+  EXPECT_EQ(swing(), 0u) << "no time has passed";
+}
+
+// After minutes asleep nothing that was given back then is credit.
+TEST_F(Purge, WhatWasGivenBeforeALongSleepIsNoCredit) {
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
+  for (int i = 0; i < 5; i++) {
+    Tick(kHour / 6);
+    hak_slab* span = AcquireSpan(31);
+    const uint64_t before = hak_shared_pool_purged_bytes();
+    hak_shared_pool_release_span(span);
+    EXPECT_GT(hak_shared_pool_purged_bytes(), before) << i;
+  }
+}
+
 TEST_F(Purge, AClockThatJumpsBackDoesNoHarm) {
   ReleaseSpan(2);
   hak_os_fake_set_clock_ms(5);

@@ -272,25 +272,48 @@ static uint64_t purge_in_turn(void) {
       if (dirty == HAK_SUPERSLAB_IDS_MAX) break;
       id = dirty + 1;
       bytes += purge_superslab(hak_superslab_by_id(dirty), &refused);
-      if (refused) hak_tiers_mark_dirty(dirty);
+      if (!refused) continue;
+      hak_tiers_mark_dirty(dirty);
+      hak_surplus_on_refusal(&surplus, HAK_SURPLUS_BY_PURGE);
     }
     hak_u32_store_relaxed(&surplus_next, id);
   }
   return bytes;
 }
 
-static HAK_NOINLINE void give_surplus(uint64_t used_bytes, uint64_t free_bytes) {
-  if (free_bytes <= hak_surplus_limit(&surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), used_bytes)) return;
+static uint64_t give_once(void) {
   const uint64_t empty = hak_empty_cache_count();
-  uint64_t bytes = empty == 0 ? 0 : hak_empty_cache_trim(0, UINT64_MAX, empty - 1);
-  if (bytes == 0) bytes = purge_in_turn();
-  hak_surplus_on_give(&surplus, bytes);
-  hak_u64_fetch_add_relaxed(&purged_bytes, bytes);
-  hak_u32_store_relaxed(&surplus_count, hak_u32_load_relaxed(&surplus_count) + 1);
+  if (empty != 0 && hak_surplus_is_open(&surplus, HAK_SURPLUS_BY_UNMAP)) {
+    const uint64_t bytes = hak_empty_cache_trim(0, UINT64_MAX, empty - 1);
+    if (bytes != 0) return bytes;
+    hak_surplus_on_refusal(&surplus, HAK_SURPLUS_BY_UNMAP);
+  }
+  return hak_surplus_is_open(&surplus, HAK_SURPLUS_BY_PURGE) ? purge_in_turn() : 0;
+}
+
+/* A release may bring a SuperSlab's worth, and lowers what may lie idle besides: it is enough to give somewhat more back. */
+enum { GIVES_PER_RELEASE = 4 };
+
+static HAK_NOINLINE void give_surplus(void) {
+  const uint64_t base_bytes = hak_config_get(HAK_OPTION_SURPLUS_BYTES);
+  for (int i = 0; i < GIVES_PER_RELEASE; i++) {
+    const hak_superslab_sums sums = hak_superslab_read_sums();
+    const uint64_t used_bytes = sums.used_units * HAK_UNIT_BYTES;
+    if (sums.dirty_units * HAK_UNIT_BYTES <= hak_surplus_limit(&surplus, base_bytes, used_bytes)) return;
+    const uint64_t bytes = give_once();
+    if (bytes == 0) return;
+    hak_u64_fetch_add_relaxed(&purged_bytes, bytes);
+    /* Not what the calls say: of an empty SuperSlab most may have gone before. */
+    const uint64_t left_units = hak_superslab_read_sums().dirty_units;
+    if (left_units < sums.dirty_units) {
+      hak_surplus_on_give(&surplus, (sums.dirty_units - left_units) * HAK_UNIT_BYTES);
+      hak_u32_store_relaxed(&surplus_count, hak_u32_load_relaxed(&surplus_count) + 1);
+    }
+  }
 }
 
 /* After units have been released: SuperSlabs beyond those that may stay empty are unmapped, and what is free goes back
- * where it is too much (surplus.h), a SuperSlab's worth at a time: there will be another release. */
+ * where it is too much (surplus.h). */
 static void settle_free(void) {
   if (hak_empty_cache_count() != 0) {
     const uint64_t keep = hak_config_get(HAK_OPTION_SUPERSLAB_CACHE);
@@ -299,14 +322,14 @@ static void settle_free(void) {
   const hak_superslab_sums sums = hak_superslab_read_sums();
   /* The share of what is in use, known without a look at options and credit. */
   if (sums.dirty_units <= sums.used_units / HAK_SURPLUS_USED_SHARE) return;
-  give_surplus(sums.used_units * HAK_UNIT_BYTES, sums.dirty_units * HAK_UNIT_BYTES);
+  give_surplus();
 }
 
 uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&purged_bytes); }
 
 uint32_t hak_shared_pool_surplus_count(void) { return hak_u32_load_relaxed(&surplus_count); }
 
-void hak_shared_pool_age(void) { hak_surplus_age(&surplus); }
+void hak_shared_pool_age(uint64_t ages) { hak_surplus_age(&surplus, ages); }
 
 void hak_shared_pool_release(hak_heap* heap, hak_slab* slab) {
   hak_u64_bump_single_writer(&heap->counters.slabs_released, 1);
@@ -356,6 +379,7 @@ bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units) {
   } else if (units < old_units) {
     hak_slab_init_span(slab, units);
     release_units(slab, first + units, old_units - units);
+    settle_free();
   }
   return true;
 }
@@ -400,6 +424,7 @@ void hak_shared_pool_drain_common(void) {
     hak_lock_give(hak_heap_common_lock());
   }
   hak_release_aborts();
+  settle_free();
 }
 
 /* --- purge --- */

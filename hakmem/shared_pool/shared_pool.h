@@ -14,7 +14,7 @@
  * Cost: acquire and release of a slab about 100 ns, with one compare-and-swap and one store a unit.
  * Fails: NULL when every stage came up empty and the kernel has no memory.
  * Fork: lifecycle takes the pool lock around fork. Units held by a vanished thread's half-done acquire, release
- *   or purge stay lost.
+ *   or purge stay lost; the sums by which surplus is told count them.
  *
  * Stages of an acquire, in turn:
  *   orphan's partial slab -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
@@ -60,8 +60,8 @@ uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms);
 /** Times that a release found too much free memory (surplus.h) and gave some back: what heaps cache should go, too. */
 uint32_t hak_shared_pool_surplus_count(void);
 
-/** Some time has passed: hak_surplus_age. */
-void hak_shared_pool_age(void);
+/** Time has passed: hak_surplus_age. */
+void hak_shared_pool_age(uint64_t ages);
 
 /** Bytes given back to the kernel up to now. */
 uint64_t hak_shared_pool_purged_bytes(void);

@@ -10,7 +10,9 @@
  * A process may go to sleep at any moment, and nobody runs in it then who could give memory back. So free memory beyond
  * a small share of what is in use goes back while the program frees. A program that allocates it again at once would pay
  * for it with page faults. It does so once: what it asks for anew after as much was given back is *credit*, and may stay
- * from then on. Credit fades within some seconds; what is given back and not asked for is forgotten sooner. */
+ * from then on. Credit is halved in some twenty seconds; what has been given back for longer than free memory stays at
+ * most would have gone in any case, and is forgotten.
+ * Where the kernel refuses, nothing is tried again until some time has passed. */
 #ifndef HAKMEM_SURPLUS_SURPLUS_H_
 #define HAKMEM_SURPLUS_SURPLUS_H_
 
@@ -22,6 +24,7 @@ HAK_BEGIN_DECLS
 typedef struct hak_surplus {
   hak_atomic_u64 given_bytes;  /* back to the kernel early, and not asked for since */
   hak_atomic_u64 credit_bytes; /* asked for again */
+  hak_atomic_u32 refused;      /* ways that the kernel refused, no time having passed since */
 } hak_surplus;
 
 /** Free bytes that may stay resident while `used_bytes` are in use. `base_bytes` may in any case. */
@@ -33,8 +36,17 @@ void hak_surplus_on_give(hak_surplus* surplus, uint64_t size_bytes);
 /** `size_bytes` that the kernel has to supply have been taken into use. */
 void hak_surplus_on_take(hak_surplus* surplus, uint64_t size_bytes);
 
-/** Some time has passed: called HAK_SURPLUS_AGES_PER_DECAY times within the time that free memory stays at most. */
-void hak_surplus_age(hak_surplus* surplus);
+/** How memory goes back. */
+typedef enum hak_surplus_way { HAK_SURPLUS_BY_PURGE = 1, HAK_SURPLUS_BY_UNMAP = 2 } hak_surplus_way;
+
+/** The kernel would not take it that way. */
+void hak_surplus_on_refusal(hak_surplus* surplus, hak_surplus_way way);
+
+/** True when it is worth a try to give something back that way. */
+bool hak_surplus_is_open(const hak_surplus* surplus, hak_surplus_way way);
+
+/** Time has passed: `ages` times a HAK_SURPLUS_AGES_PER_DECAY-th of the time that free memory stays at most. */
+void hak_surplus_age(hak_surplus* surplus, uint64_t ages);
 
 enum {
   HAK_SURPLUS_AGES_PER_DECAY = 4,

@@ -183,15 +183,19 @@ static void give_surplus(uint64_t now_ms) {
   const uint64_t live_bytes = whales.live.bytes;
   hak_lock_give(&whales.lock);
   const uint64_t idle_bytes = hak_surplus_limit(&whales.surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), live_bytes);
-  const uint64_t limit_bytes = idle_bytes < most_bytes ? idle_bytes : most_bytes;
+  const bool gives_idle = idle_bytes < most_bytes && hak_surplus_is_open(&whales.surplus, HAK_SURPLUS_BY_UNMAP);
+  const uint64_t limit_bytes = gives_idle ? idle_bytes : most_bytes;
   for (hak_whale* whale = pop_surplus(limit_bytes); whale != NULL; whale = pop_surplus(limit_bytes)) {
     const size_t size_bytes = whale->size_bytes;
-    if (!unmap_or_keep(whale, now_ms)) return;
+    if (!unmap_or_keep(whale, now_ms)) {
+      hak_surplus_on_refusal(&whales.surplus, HAK_SURPLUS_BY_UNMAP);
+      return;
+    }
     hak_surplus_on_give(&whales.surplus, size_bytes);
   }
 }
 
-void hak_whale_cache_age(void) { hak_surplus_age(&whales.surplus); }
+void hak_whale_cache_age(uint64_t ages) { hak_surplus_age(&whales.surplus, ages); }
 
 void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
   const uint64_t limit_bytes = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);

@@ -36,8 +36,8 @@ hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* ze
 /** Takes back a live whale: cached at time `now_ms`, or unmapped. */
 void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms);
 
-/** Some time has passed: hak_surplus_age. */
-void hak_whale_cache_age(void);
+/** Time has passed: hak_surplus_age. */
+void hak_whale_cache_age(uint64_t ages);
 
 /** Makes a live whale `size_bytes` or a little more long: where it lies, or by moving its pages, never by copying.
  *  whale->base may change. False: nothing changed. Shrinking always succeeds. */

@@ -23,6 +23,7 @@
 namespace {
 
 constexpr size_t kUnit = HAK_UNIT_BYTES;
+constexpr uint64_t kForever = 100000; /* ages (surplus.h) */
 constexpr size_t kMiB = 1024 * 1024;
 constexpr int kErrno = 1234;
 
@@ -249,7 +250,7 @@ TEST_F(WhaleCache, OneWhaleFillsAQuarterOfTheCacheAtMost) {
 
 // surplus.h: a program that needs a whale once does not keep it, and one that needs it again and again does.
 TEST_F(WhaleCache, WhatIsAskedForAgainStays) {
-  for (int i = 0; i < 2000; i++) hak_whale_cache_age();
+  hak_whale_cache_age(kForever);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kMiB);
   EXPECT_TRUE(IsCached(Cache({kMiB})[0])) << "allowed";
   const uint64_t from_new = Figures().from_new;
@@ -257,12 +258,26 @@ TEST_F(WhaleCache, WhatIsAskedForAgainStays) {
   EXPECT_TRUE(IsCached(Cache({4 * kMiB})[0])) << "once more";
   for (int i = 0; i < 10; i++) Cache({4 * kMiB});
   EXPECT_EQ(Figures().from_new, from_new + 2);
-  for (int i = 0; i < 2000; i++) hak_whale_cache_age();
+  hak_whale_cache_age(kForever);
   EXPECT_FALSE(IsCached(Cache({4 * kMiB})[0])) << "forgotten";
 }
 
+TEST_F(WhaleCache, WhatTheKernelWillNotUnmapIsNotTriedAgainAtOnce) {
+  hak_whale_cache_age(kForever);
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
+  hak_whale* whale = Acquire(4 * kMiB);
+  hak_os_fake_fail_from(HAK_OS_FAKE_MUNMAP, 1, ENOMEM);
+  Release(whale);
+  const uint64_t calls = hak_os_fake_calls(HAK_OS_FAKE_MUNMAP) + hak_os_fake_calls(HAK_OS_FAKE_MADVISE);
+  for (int i = 0; i < 10; i++) Cache({4 * kMiB});
+  EXPECT_EQ(hak_os_fake_calls(HAK_OS_FAKE_MUNMAP) + hak_os_fake_calls(HAK_OS_FAKE_MADVISE), calls);
+  hak_os_fake_reset();
+  hak_whale_cache_age(1);
+  EXPECT_FALSE(IsCached(Cache({4 * kMiB})[0]));
+}
+
 TEST_F(WhaleCache, ASixteenthOfWhatIsLiveMayBeCached) {
-  for (int i = 0; i < 2000; i++) hak_whale_cache_age();
+  hak_whale_cache_age(kForever);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
   hak_whale* live = Acquire(64 * kMiB);
   EXPECT_TRUE(IsCached(Cache({4 * kMiB})[0]));
