@@ -32,7 +32,8 @@ class Kernel {
     kOftenOne, /* most inputs find the leaf that the first mappings need: to make it takes time */
   };
 
-  /** A kernel with pages of 4, 16 or 64 KiB, and mappings inside or outside the registry's window, as the input says. The box under test holds no memory but descriptors. */
+  /** A kernel with pages of 4, 16 or 64 KiB, and mappings inside or outside the registry's window, as the input says.
+   *  The box under test holds no memory but descriptors. */
   Kernel(Input& input, Leaves leaves);
 
   /** Takes from the input which calls of one kind fail from now on, and why. */

@@ -8,9 +8,6 @@
 
 namespace fuzz {
 
-/** Ages (surplus.h) after which all that was learnt of some GiB is forgotten. */
-constexpr uint64_t kAgesToForget = 100000;
-
 /** All options as they are by default, but for this entry of an environment. */
 inline void LoadOption(std::string entry) {
   char* environment[] = {entry.data(), nullptr};

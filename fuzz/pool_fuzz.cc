@@ -19,6 +19,7 @@
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/slab/slab.h"
+#include "hakmem/surplus/surplus.h"
 
 namespace {
 
@@ -46,7 +47,7 @@ void ChooseOption(uint8_t choice) {
   static const uint64_t kSurplusBytes[] = {uint64_t{1} << 40, 0, size_t{512} << 10, size_t{4} << 20};
   fuzz::LoadOption(kEntries[choice % 4]);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kSurplusBytes[choice / 4 % 4]);
-  hak_shared_pool_age(fuzz::kAgesToForget); /* what the last input taught */
+  hak_shared_pool_age(HAK_SURPLUS_AGES_TO_FORGET); /* what the last input taught */
 }
 
 void MakeDescriptors() {

@@ -36,7 +36,7 @@ hak_surplus surplus;
 /* Each input starts with nothing learnt. */
 void ForgetSurplus() {
   surplus = hak_surplus();
-  hak_whale_cache_age(fuzz::kAgesToForget);
+  hak_whale_cache_age(HAK_SURPLUS_AGES_TO_FORGET);
 }
 
 hak_whale_cache_figures Figures() { return hak_whale_cache_read_figures(); }

@@ -2,9 +2,8 @@
  *
  * --threads threads hold --live-mb MiB between them for good. Then each allocates its share of --burst-mb more and
  * frees it in random order, over and over as long as the run lasts, --bursts times at most; after that they sleep for
- * --idle-ms. With --call-ms
- * one of them wakes up each time so many milliseconds have gone by, and makes one malloc and one free; with 0 all
- * sleep, and nobody calls the allocator.
+ * --idle-ms. With --call-ms one of them wakes up each time so many milliseconds have gone by, and makes one malloc and
+ * one free; with 0 all sleep, and nobody calls the allocator.
  * Extra figures: what is live, and what is resident before the bursts, right after the last one was freed, after 1 and
  * 10 seconds of sleep where it is that long, and at its end; and the CPU time from the last burst on. Sizes are
  * 16 B-32 KB, each doubling as likely as the next.

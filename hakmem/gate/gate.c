@@ -200,6 +200,7 @@ void* hak_gate_aligned(size_t alignment, size_t size_bytes) {
   }
   return aligned_slow(alignment, size_bytes);
 }
+
 void* hak_gate_aligned_alloc(size_t alignment, size_t size_bytes) {
   if (!hak_is_power_of_two(alignment)) {
     errno = EINVAL;

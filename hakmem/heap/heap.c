@@ -111,6 +111,14 @@ static hak_heap* new_heap(void) {
   return heap;
 }
 
+void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
+  HAK_ASSERT(bin->top == bin->cap);
+  hak_mid_ace_refund(&heap->budget, size_class, (uint32_t)bin->cap);
+  bin->cap = hak_mid_ace_start(&heap->budget, size_class, HAK_BIN_SLOTS(size_class));
+  bin->top = bin->cap;
+  bin->slots[bin->cap] = NULL;
+}
+
 /* The thread before may have had a larger budget: caches that are beyond the present one start anew. Those that hold
  * blocks, as a fork may leave them, shrink when they are idle. */
 static void set_limit(hak_heap* heap, uint64_t limit_bytes) {
@@ -126,8 +134,7 @@ static void set_limit(hak_heap* heap, uint64_t limit_bytes) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0 || bin->cap != 0) continue;
-    bin->top = bin->cap = hak_mid_ace_start(budget, c, HAK_BIN_SLOTS(c));
-    bin->slots[bin->cap] = NULL;
+    hak_heap_start_cache(heap, bin, c);
   }
 }
 

@@ -167,6 +167,9 @@ HAK_ALWAYS_INLINE void hak_heap_leave(hak_heap* heap) {
  *  `cache_limit_bytes` is for the first few threads; later ones get less (hak_mid_ace_limit). */
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes);
 
+/** Owner: an empty bin's cache starts anew, with the cap that the budget allows. */
+void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class);
+
 /** Owner: gives up an active heap, whose caches are flushed. */
 void hak_heap_park(hak_heap* heap);
 

@@ -39,8 +39,7 @@ class Purge : public testing::Test {
  protected:
   void SetUp() override {
     hak_os_fake_reset();
-    hak_config_reset_for_test();
-    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
+    LoadConfig("");
     static uint64_t start_ms = kHour;
     start_ms += kHour;
     hak_os_fake_set_clock_ms(start_ms);
@@ -210,11 +209,12 @@ TEST_F(Purge, WhatIsRefusedStaysAndIsTriedAgain) {
 // surplus.h: what the program asked for again stays for a while, and the while is time, not a number of ticks.
 TEST_F(Purge, CreditFadesWithTimeAndNotWithTicks) {
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
-  const auto swing = [] { /* bytes that the release gave back */
-                          hak_slab* span = AcquireSpan(31);
-                          const uint64_t before = hak_shared_pool_purged_bytes();
-                          hak_shared_pool_release_span(span);
-                          return hak_shared_pool_purged_bytes() - before;
+  /* Bytes that the release gave back. */
+  const auto swing = [] {
+    hak_slab* span = AcquireSpan(31);
+    const uint64_t before = hak_shared_pool_purged_bytes();
+    hak_shared_pool_release_span(span);
+    return hak_shared_pool_purged_bytes() - before;
   };
   EXPECT_GT(swing(), 0u);
   EXPECT_EQ(swing(), 0u) << "asked for again";

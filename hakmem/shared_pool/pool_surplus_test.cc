@@ -10,7 +10,6 @@
 namespace {
 
 constexpr uint64_t kAllowedUnits = 4;
-constexpr uint64_t kForever = 100000; /* ages: nothing is left of any credit */
 
 uint64_t GivenUnits() { return hak_shared_pool_purged_bytes() / kUnit; }
 
@@ -18,7 +17,7 @@ class PoolSurplus : public PoolFixture {
  protected:
   void SetUp() override {
     PoolFixture::SetUp();
-    hak_shared_pool_age(kForever); /* what other tests taught */
+    hak_shared_pool_age(HAK_SURPLUS_AGES_TO_FORGET); /* what other tests taught */
     hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kAllowedUnits * kUnit);
     anchor_ = AcquireSpan(1);
   }
@@ -93,7 +92,7 @@ TEST_F(PoolSurplus, WhatIsAskedForAgainStaysFromThenOn) {
   const uint64_t learnt = GivenUnits();
   for (int i = 0; i < 20; i++) Swing(100);
   EXPECT_EQ(GivenUnits(), learnt);
-  hak_shared_pool_age(kForever);
+  hak_shared_pool_age(HAK_SURPLUS_AGES_TO_FORGET);
   Swing(100);
   EXPECT_GE(GivenUnits(), learnt + 200) << "forgotten";
 }

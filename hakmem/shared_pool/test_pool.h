@@ -65,8 +65,7 @@ class PoolFixture : public testing::Test {
   void SetUp() override {
     hak_os_fake_reset();
     hak_os_fake_set_observer(NoteMetadataChunk);
-    hak_config_reset_for_test();
-    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
+    LoadConfig("");
     hak_shared_pool_set_clock(kStartMs);
     heap_ = hak_heap_acquire(kHeapLimit);
     ASSERT_NE(heap_, nullptr);

@@ -4,10 +4,10 @@ enum {
   /* With ages of an eighth of a second credit is halved in 22 seconds. */
   CREDIT_FADES = 256,
   /* Halved within the decay time. */
-  GIVEN_FADES = 6,
-  /* Nothing is left of credit after so many. */
-  AGES_MAX = 64 * CREDIT_FADES
+  GIVEN_FADES = 6
 };
+
+HAK_STATIC_ASSERT(HAK_SURPLUS_AGES_TO_FORGET >= 64 * CREDIT_FADES, "enough to fade 2^64 bytes");
 
 static uint64_t at_most(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -50,5 +50,6 @@ void hak_surplus_age(hak_surplus* surplus, uint64_t ages) {
   }
   const uint64_t credit_bytes = hak_u64_load_relaxed(&surplus->credit_bytes);
   if (credit_bytes == 0) return;
-  hak_u64_store_relaxed(&surplus->credit_bytes, fade(credit_bytes, CREDIT_FADES, at_most(ages, AGES_MAX)));
+  hak_u64_store_relaxed(&surplus->credit_bytes,
+                        fade(credit_bytes, CREDIT_FADES, at_most(ages, HAK_SURPLUS_AGES_TO_FORGET)));
 }

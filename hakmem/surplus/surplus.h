@@ -51,7 +51,9 @@ void hak_surplus_age(hak_surplus* surplus, uint64_t ages);
 enum {
   HAK_SURPLUS_AGES_PER_DECAY = 4,
   /** Of what is in use, this part may lie idle beside it. */
-  HAK_SURPLUS_USED_SHARE = 16
+  HAK_SURPLUS_USED_SHARE = 16,
+  /** Ages after which nothing is left of any credit. */
+  HAK_SURPLUS_AGES_TO_FORGET = 16384
 };
 
 HAK_END_DECLS

@@ -25,9 +25,7 @@ enum {
 
 static void start_bin(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   bin->size_class = (uint8_t)size_class;
-  bin->cap = hak_mid_ace_start(&heap->budget, size_class, HAK_BIN_SLOTS(size_class));
-  bin->top = bin->cap;
-  bin->slots[bin->cap] = NULL;
+  hak_heap_start_cache(heap, bin, size_class);
   bin->stride = hak_size_class_table[size_class].block_bytes;
 }
 
@@ -166,8 +164,7 @@ static HAK_NOINLINE void follow_surplus(hak_heap* heap, uint32_t surplus_count) 
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
     drop_oldest(heap, bin, bin->cap - bin->top);
-    hak_mid_ace_refund(&heap->budget, c, (uint32_t)bin->cap);
-    start_bin(heap, bin, c);
+    hak_heap_start_cache(heap, bin, c);
   }
 }
 

@@ -17,13 +17,13 @@
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
+#include "hakmem/surplus/surplus.h"
 
 #include "gtest/gtest.h"
 
 namespace {
 
 constexpr size_t kUnit = HAK_UNIT_BYTES;
-constexpr uint64_t kForever = 100000; /* ages (surplus.h) */
 constexpr size_t kMiB = 1024 * 1024;
 constexpr int kErrno = 1234;
 
@@ -57,8 +57,7 @@ class WhaleCache : public testing::Test {
   void SetUp() override {
     hak_os_fake_reset();
     hak_os_fake_set_observer(NoteMetadata);
-    hak_config_reset_for_test();
-    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
+    LoadConfig("");
     errno = kErrno;
   }
   void TearDown() override {
@@ -250,7 +249,7 @@ TEST_F(WhaleCache, OneWhaleFillsAQuarterOfTheCacheAtMost) {
 
 // surplus.h: a program that needs a whale once does not keep it, and one that needs it again and again does.
 TEST_F(WhaleCache, WhatIsAskedForAgainStays) {
-  hak_whale_cache_age(kForever);
+  hak_whale_cache_age(HAK_SURPLUS_AGES_TO_FORGET);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kMiB);
   EXPECT_TRUE(IsCached(Cache({kMiB})[0])) << "allowed";
   const uint64_t from_new = Figures().from_new;
@@ -258,12 +257,12 @@ TEST_F(WhaleCache, WhatIsAskedForAgainStays) {
   EXPECT_TRUE(IsCached(Cache({4 * kMiB})[0])) << "once more";
   for (int i = 0; i < 10; i++) Cache({4 * kMiB});
   EXPECT_EQ(Figures().from_new, from_new + 2);
-  hak_whale_cache_age(kForever);
+  hak_whale_cache_age(HAK_SURPLUS_AGES_TO_FORGET);
   EXPECT_FALSE(IsCached(Cache({4 * kMiB})[0])) << "forgotten";
 }
 
 TEST_F(WhaleCache, WhatTheKernelWillNotUnmapIsNotTriedAgainAtOnce) {
-  hak_whale_cache_age(kForever);
+  hak_whale_cache_age(HAK_SURPLUS_AGES_TO_FORGET);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
   hak_whale* whale = Acquire(4 * kMiB);
   hak_os_fake_fail_from(HAK_OS_FAKE_MUNMAP, 1, ENOMEM);
@@ -277,7 +276,7 @@ TEST_F(WhaleCache, WhatTheKernelWillNotUnmapIsNotTriedAgainAtOnce) {
 }
 
 TEST_F(WhaleCache, ASixteenthOfWhatIsLiveMayBeCached) {
-  hak_whale_cache_age(kForever);
+  hak_whale_cache_age(HAK_SURPLUS_AGES_TO_FORGET);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
   hak_whale* live = Acquire(64 * kMiB);
   EXPECT_TRUE(IsCached(Cache({4 * kMiB})[0]));
