@@ -81,7 +81,7 @@ char* FirstMapping() {
 void PlaceWindow(bool is_near) {
   const uint64_t half = uint64_t{HAK_REGISTRY_LEAF_UNITS} / 2 * HAK_UNIT_BYTES;
   const uint64_t near = reinterpret_cast<uintptr_t>(FirstMapping()) - half;
-  hak_u64_store_relaxed(&hak_registry_window_at.base, is_near ? near : uint64_t{HAK_UNIT_BYTES});
+  hak_u64_store_relaxed(&hak_registry_window_at.minus_base, -(is_near ? near : uint64_t{HAK_UNIT_BYTES}));
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ constexpr Rule kRules[HAK_OPTION_COUNT] = {
     {"SURPLUS_BYTES", kMiB / 2, kMiB << 20},
     {"SUPERSLAB_CACHE", 8, 65536},
     {"WHALE_CACHE_BYTES", 32 * kMiB, kMiB << 20},
-    {"THREAD_CACHE_BYTES", 4 * kMiB, kMiB << 12},
+    {"THREAD_CACHE_BYTES", 16 * kMiB, kMiB << 12},
     {"HUGE_PAGES", 1, 1},
     {"STATS_AT_EXIT", 0, 1},
     {"VERBOSE", 0, 1},

@@ -44,7 +44,7 @@ class Session {
  public:
   explicit Session(fuzz::Input input)
       : input_(input), kernel_(input_, fuzz::Kernel::Leaves::kNone), leaf_bytes_(hak_registry_leaf_bytes()) {
-    hak_u64_store_relaxed(&hak_registry_window_at.base, kWindowFirst * kUnit);
+    hak_u64_store_relaxed(&hak_registry_window_at.minus_base, -(kWindowFirst * kUnit));
     kernel_.Watch(BeFaster);
   }
 

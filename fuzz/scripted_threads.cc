@@ -87,8 +87,8 @@ void AuditSlab(const hak_heap* heap, const hak_bin* bin, const hak_slab* slab) {
 
 /* Returns the bytes that the bin may cache. */
 uint64_t AuditBin(const hak_heap* heap, const hak_bin* bin) {
-  FUZZ_CHECK(bin->top <= bin->cap && bin->cap <= HAK_BIN_SLOTS(bin->size_class));
-  FUZZ_CHECK(bin->slots[bin->cap] == nullptr);
+  FUZZ_CHECK(bin->begin <= bin->top && bin->top <= bin->end && hak_bin_cap(bin) <= HAK_BIN_SLOTS(bin->size_class));
+  FUZZ_CHECK(*bin->end == nullptr);
   FUZZ_CHECK(bin->stride == hak_size_class_table[bin->size_class].block_bytes);
   if (bin->current != nullptr) {
     AuditSlab(heap, bin, bin->current);
@@ -100,7 +100,7 @@ uint64_t AuditBin(const hak_heap* heap, const hak_bin* bin) {
     FUZZ_CHECK(slab->listed && slab->prev == previous && slab != bin->current && hak_slab_free_count(slab) != 0);
     previous = slab;
   }
-  return bin->cap * bin->stride;
+  return uint64_t{hak_bin_cap(bin)} * bin->stride;
 }
 
 void AuditHeap(hak_heap* heap) {
@@ -117,9 +117,11 @@ void AuditHeap(hak_heap* heap) {
 void Renew(hak_heap* heap, uint64_t cache_limit_bytes) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
-    FUZZ_CHECK(bin->top == bin->cap && bin->run_mask == 0 && bin->current == nullptr && bin->partial == nullptr);
+    FUZZ_CHECK(bin->top == bin->end && bin->run_mask == 0 && bin->current == nullptr && bin->partial == nullptr);
     FUZZ_CHECK(!hak_remote_free_is_posted(hak_heap_mailbox(heap, c)));
+    void** const begin = bin->begin;
     memset(bin, 0, sizeof *bin);
+    if (begin != bin->near_slots) bin->begin = begin; /* slots of its own, which nobody else can have */
   }
   for (hak_outbox_entry& entry : heap->outbox) {
     FUZZ_CHECK(entry.slab == nullptr);
@@ -127,7 +129,10 @@ void Renew(hak_heap* heap, uint64_t cache_limit_bytes) {
   }
   heap->budget = hak_mid_ace_budget();
   heap->budget.limit_bytes = cache_limit_bytes;
+  for (hak_mid_ace_bin& ace : heap->ace) ace = hak_mid_ace_bin();
   heap->slow_ticks = 0;
+  heap->surplus_seen = hak_shared_pool_surplus_count();
+  heap->growth_seen = hak_shared_pool_growth_count();
   heap->epoch_ms = 0;
 }
 

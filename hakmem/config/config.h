@@ -31,7 +31,7 @@ typedef enum hak_option {
   HAK_OPTION_SURPLUS_BYTES,      /* freed memory that may stay resident however little is in use */
   HAK_OPTION_SUPERSLAB_CACHE,    /* empty SuperSlabs kept mapped at most */
   HAK_OPTION_WHALE_CACHE_BYTES,  /* bytes of freed whale blocks kept at most */
-  HAK_OPTION_THREAD_CACHE_BYTES, /* bytes that one thread's caches may hold */
+  HAK_OPTION_THREAD_CACHE_BYTES, /* bytes that the first thread's caches may hold (mid_ace.h) */
   HAK_OPTION_HUGE_PAGES,         /* 0 never ask, 1 let the system's mode decide for a large heap */
   HAK_OPTION_STATS_AT_EXIT,      /* 1: print the summary to stderr when the process ends */
   HAK_OPTION_VERBOSE,            /* 1: one line on stderr at start */

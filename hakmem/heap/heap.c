@@ -1,5 +1,7 @@
 #include "hakmem/heap/heap.h"
 
+#include <string.h>
+
 #include "hakmem/base/checks.h"
 #include "hakmem/metadata/metadata.h"
 
@@ -111,12 +113,35 @@ static hak_heap* new_heap(void) {
   return heap;
 }
 
+static void set_empty(hak_bin* bin, uint32_t cap) {
+  bin->end = bin->begin + cap;
+  bin->top = bin->end;
+  *bin->end = NULL;
+}
+
 void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
-  HAK_ASSERT(bin->top == bin->cap);
-  hak_mid_ace_refund(&heap->budget, size_class, (uint32_t)bin->cap);
-  bin->cap = hak_mid_ace_start(&heap->budget, size_class, HAK_BIN_SLOTS(size_class));
-  bin->top = bin->cap;
-  bin->slots[bin->cap] = NULL;
+  HAK_ASSERT(bin->top == bin->end);
+  hak_mid_ace_refund(&heap->budget, size_class, hak_bin_cap(bin));
+  if (bin->begin == NULL) bin->begin = bin->near_slots;
+  set_empty(bin, hak_mid_ace_start(&heap->budget, size_class, HAK_BIN_NEAR_SLOTS(size_class)));
+}
+
+/* Slots once had are kept. */
+bool hak_heap_set_cap(hak_bin* bin, uint32_t size_class, uint32_t cap) {
+  const uint32_t held = hak_bin_held(bin);
+  HAK_ASSERT(held <= cap);
+  void** begin = bin->begin;
+  if (cap > HAK_BIN_NEAR_SLOTS(size_class) && begin == bin->near_slots) {
+    begin = (void**)hak_metadata_alloc((HAK_BIN_SLOTS(size_class) + 1) * sizeof(void*), HAK_CACHE_LINE_BYTES);
+    if (begin == NULL) return false;
+  }
+  void** const top = begin + cap - held;
+  memmove(top, bin->top, held * sizeof(void*));
+  bin->begin = begin;
+  bin->top = top;
+  bin->end = begin + cap;
+  *bin->end = NULL;
+  return true;
 }
 
 /* The thread before may have had a larger budget: caches that are beyond the present one start anew. Those that hold
@@ -127,13 +152,13 @@ static void set_limit(hak_heap* heap, uint64_t limit_bytes) {
   if (budget->granted_bytes <= limit_bytes) return;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
-    if (bin->top != bin->cap) continue;
-    hak_mid_ace_refund(budget, c, (uint32_t)bin->cap);
-    bin->top = bin->cap = 0;
+    if (bin->stride == 0 || bin->top != bin->end) continue;
+    hak_mid_ace_refund(budget, c, hak_bin_cap(bin));
+    set_empty(bin, 0);
   }
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
-    if (bin->stride == 0 || bin->cap != 0) continue;
+    if (bin->stride == 0 || bin->begin != bin->end) continue;
     hak_heap_start_cache(heap, bin, c);
   }
 }

@@ -1,9 +1,9 @@
 /* Purpose: the layout of a thread's heap, and the list of heaps without a thread.
  * Owns: the thread-local heap pointer, every hak_heap, the parked-heap lock and list, the common heap and its lock.
  * Invariants:
- *   1. In a bin, slots[top .. cap) are cached blocks, the next to go out at top. top == cap: empty. top == 0: full.
- *      slots[cap] is NULL, so that the double-free check on the hit path compares with nothing when empty.
- *   2. A bin that was never used has top == cap == 0 and touches no page of its slots.
+ *   1. In a bin, *top .. end[-1] are cached blocks, the next to go out at top. top == end: empty. top == begin: full.
+ *      *end is NULL, so that the double-free check on the hit path compares with nothing when empty.
+ *   2. A bin that was never used is all zero and touches no page of its slots.
  *   3. The registry word of a slab's units is the address of its bin; it lies in [heap, heap + HAK_HEAP_BINS_BYTES).
  *   4. A heap is never unmapped. It is active (one thread works on it), parked (nobody; on the parked list), or lost (its
  *      thread vanished in a fork amid a slow path; nobody touches it again).
@@ -12,7 +12,8 @@
  * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
  * Ordering: park and adopt synchronise through the parked-heap lock. The slot store and the top store of a push are
  *   kept in program order for the sake of a fork between them.
- * Cost: a heap is 28 KiB of address space, of which the pages of the bins in use are touched.
+ * Cost: a heap is 28 KiB of address space, of which the pages of the bins in use are touched. A bin of up to 1 KiB a
+ *   block that caches more than the slots beside it hold has 8 KiB of them elsewhere, of which what is in use is touched.
  * Fails: hak_heap_acquire returns NULL when the kernel has no memory.
  * Fork: lifecycle takes the lock around fork and parks the vanished threads' heaps in the child. */
 #ifndef HAKMEM_HEAP_HEAP_H_
@@ -32,6 +33,7 @@ enum {
   HAK_BIN_FINE_BYTES = 1024,  /* classes up to 128 B */
   HAK_BIN_SHARED_BYTES = 512, /* up to 32 KiB */
   HAK_BIN_UNIT_BYTES = 256,   /* 64 KiB to 256 KiB */
+  HAK_BIN_TINY_SLOTS = 1023,  /* up to 1 KiB: the swings of what builds and drops a thousand small blocks */
   HAK_HEAP_SHARED_OFFSET = HAK_SIZE_CLASS_FINE_COUNT * HAK_BIN_FINE_BYTES,
   HAK_HEAP_UNIT_OFFSET =
       HAK_HEAP_SHARED_OFFSET + (HAK_SIZE_CLASS_SHARED_COUNT - HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES,
@@ -45,8 +47,8 @@ enum {
        ? HAK_HEAP_SHARED_OFFSET + ((c)-HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES \
        : HAK_HEAP_UNIT_OFFSET + ((c)-HAK_SIZE_CLASS_SHARED_COUNT) * HAK_BIN_UNIT_BYTES)
 
-/** Slots that the bin of a class has, the NULL one behind the cap not counted. */
-#define HAK_BIN_SLOTS(c)                                         \
+/** Slots beside the header of a bin, the NULL one behind the last not counted. */
+#define HAK_BIN_NEAR_SLOTS(c)                                    \
   ((((c) < HAK_SIZE_CLASS_FINE_COUNT     ? HAK_BIN_FINE_BYTES    \
      : (c) < HAK_SIZE_CLASS_SHARED_COUNT ? HAK_BIN_SHARED_BYTES  \
                                          : HAK_BIN_UNIT_BYTES) - \
@@ -54,10 +56,15 @@ enum {
        8 -                                                       \
    1)
 
+/** Slots that a bin has at most. */
+#define HAK_BIN_SLOTS(c) \
+  ((c) <= HAK_SIZE_CLASS_OF_TINY(HAK_SIZE_CLASS_TINY_MAX_BYTES) ? (int)HAK_BIN_TINY_SLOTS : HAK_BIN_NEAR_SLOTS(c))
+
 /** One size class of one thread. */
 typedef struct hak_bin {
-  uint64_t top; /* 64 bits wide, like cap: an index that needs no widening on the hit paths */
-  uint64_t cap;
+  void** top;
+  void** end;
+  void** begin;
   /* The run: free blocks that have left their slab and not yet reached a slot. Bit i: run_base + i * stride. */
   uint64_t run_mask;
   char* run_base;
@@ -66,10 +73,9 @@ typedef struct hak_bin {
   bool run_zeroed;
   /* Consecutive misses (positive) or spills (negative): how sure we are that a phase of pure malloc or free is on. */
   int8_t streak;
-  hak_mid_ace_bin ace;
   hak_slab* current; /* the slab that runs come from; not in `partial` */
   hak_slab* partial; /* other slabs with free blocks */
-  void* slots[];
+  void* near_slots[];
 } hak_bin;
 
 HAK_STATIC_ASSERT(sizeof(hak_bin) == HAK_BIN_HEADER_BYTES, "the header is one cache line");
@@ -114,9 +120,11 @@ typedef struct hak_heap {
   hak_atomic_u32 in_slow_path;
   uint32_t slow_ticks;
   uint32_t surplus_seen; /* hak_shared_pool_surplus_count when the caches were last emptied for it */
+  uint64_t growth_seen;  /* hak_shared_pool_growth_count when idle caches were last emptied for it */
   hak_atomic_u32 state;  /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
   uint64_t epoch_ms;     /* when the bins' caps were last reviewed */
   hak_mid_ace_budget budget;
+  hak_mid_ace_bin ace[HAK_SIZE_CLASS_COUNT];
   hak_heap_counters counters;
   struct hak_heap* next_parked; /* Sync: parked-heap lock */
   struct hak_heap* next_heap;   /* all heaps; constant once listed */
@@ -145,6 +153,10 @@ HAK_ALWAYS_INLINE hak_mailbox* hak_heap_mailbox(hak_heap* heap, uint32_t size_cl
   return &heap->mailboxes[size_class];
 }
 
+/** Blocks that a bin caches, and that it may. */
+HAK_ALWAYS_INLINE uint32_t hak_bin_held(const hak_bin* bin) { return (uint32_t)(bin->end - bin->top); }
+HAK_ALWAYS_INLINE uint32_t hak_bin_cap(const hak_bin* bin) { return (uint32_t)(bin->end - bin->begin); }
+
 /** True when registry word `word` is a bin of `heap`. */
 HAK_ALWAYS_INLINE bool hak_heap_owns_word(const hak_heap* heap, uint64_t word) {
   return word - (uint64_t)(uintptr_t)heap < HAK_HEAP_BINS_BYTES;
@@ -164,11 +176,15 @@ HAK_ALWAYS_INLINE void hak_heap_leave(hak_heap* heap) {
 }
 
 /** A heap for the calling thread: a parked one whole, with all its slabs, or a new one. Active. NULL: no memory.
- *  `cache_limit_bytes` is for the first few threads; later ones get less (hak_mid_ace_limit). */
+ *  `cache_limit_bytes` is for the first thread at work; later ones get less (hak_mid_ace_limit). */
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes);
 
 /** Owner: an empty bin's cache starts anew, with the cap that the budget allows. */
 void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class);
+
+/** Owner: a bin that holds no more than `cap` blocks may hold so many from now on, at most HAK_BIN_SLOTS. False where
+ *  there is no memory for the slots: nothing has changed. */
+bool hak_heap_set_cap(hak_bin* bin, uint32_t size_class, uint32_t cap);
 
 /** Owner: gives up an active heap, whose caches are flushed. */
 void hak_heap_park(hak_heap* heap);

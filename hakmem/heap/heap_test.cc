@@ -1,6 +1,7 @@
 #include "hakmem/heap/heap.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <algorithm>
 #include <atomic>
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "hakmem/base/checks.h"
+#include "hakmem/metadata/metadata.h"
+#include "hakmem/mid_ace/mid_ace.h"
 #include "hakmem/os/os_fake.h"
 
 #include "gtest/gtest.h"
@@ -67,8 +70,9 @@ TEST_F(Heap, BinsFillTheHeapOneAfterTheOther) {
   uint32_t expected = 0;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     EXPECT_EQ(HAK_BIN_OFFSET(c), expected) << c;
-    const uint32_t bytes = HAK_BIN_HEADER_BYTES + (HAK_BIN_SLOTS(c) + 1) * sizeof(void*);
-    EXPECT_GE(HAK_BIN_SLOTS(c), 23u);
+    const uint32_t bytes = HAK_BIN_HEADER_BYTES + (HAK_BIN_NEAR_SLOTS(c) + 1) * sizeof(void*);
+    EXPECT_GE(HAK_BIN_NEAR_SLOTS(c), 23u);
+    EXPECT_GE(HAK_BIN_SLOTS(c), HAK_BIN_NEAR_SLOTS(c));
     expected += bytes;
   }
   EXPECT_EQ(expected, uint32_t{HAK_HEAP_BINS_BYTES});
@@ -117,24 +121,24 @@ TEST_F(Heap, Invariant2NewBinsAreEmptyAndUntouched) {
   }
 }
 
-TEST_F(Heap, TheFirstFewHeapsAtWorkHaveTheWholeBudget) {
-  std::vector<hak_heap*> first;
-  for (int i = 0; i < HAK_MID_ACE_FULL_LIMITS; i++) {
-    first.push_back(hak_heap_acquire(kLimit));
-    EXPECT_EQ(first.back()->budget.limit_bytes, kLimit);
-    EXPECT_EQ(first.back()->budget.granted_bytes, 0u);
+TEST_F(Heap, TheMoreHeapsAtWorkTheSmallerTheNextOnesBudget) {
+  const auto acquire = [] {
+    hak_heap* heap = hak_heap_acquire(kLimit);
+    EXPECT_EQ(heap->budget.granted_bytes, 0u);
+    return heap;
+  };
+  std::vector<hak_heap*> heaps;
+  for (uint32_t nth = 1; nth <= 10; nth++) {
+    heaps.push_back(acquire());
+    EXPECT_EQ(heaps.back()->budget.limit_bytes, hak_mid_ace_limit(kLimit, nth)) << nth;
   }
-  hak_heap* late = hak_heap_acquire(kLimit);
-  EXPECT_EQ(late->budget.limit_bytes, kLimit / 4);
-  hak_heap_park(late);
-  hak_heap_park(first.back());
-  EXPECT_EQ(hak_heap_acquire(kLimit), first.back());
-  EXPECT_EQ(hak_heap_acquire(kLimit), late);
-  EXPECT_EQ(late->budget.limit_bytes, kLimit / 4) << "it is the ninth again";
-  hak_heap_enter(first[0]);
+  hak_heap_park(heaps[9]);
+  hak_heap_park(heaps[0]);
+  EXPECT_EQ(acquire(), heaps[0]);
+  EXPECT_EQ(heaps[0]->budget.limit_bytes, hak_mid_ace_limit(kLimit, 9)) << "eight others are at work";
+  hak_heap_enter(heaps[1]);
   OrphanOthers(nullptr); /* one lost, the others parked */
-  for (int i = 0; i < HAK_MID_ACE_FULL_LIMITS; i++) EXPECT_EQ(hak_heap_acquire(kLimit)->budget.limit_bytes, kLimit);
-  EXPECT_EQ(hak_heap_acquire(12345)->budget.limit_bytes, 12345u / 4 + 1);
+  for (uint32_t nth = 1; nth <= 9; nth++) EXPECT_EQ(acquire()->budget.limit_bytes, hak_mid_ace_limit(kLimit, nth));
 }
 
 // Starts a bin as the unified cache does, which lies above, with all its slots granted.
@@ -142,9 +146,45 @@ hak_bin* FullyGranted(hak_heap* heap, uint32_t size_class) {
   hak_bin* bin = hak_heap_bin(heap, size_class);
   bin->stride = hak_size_class_table[size_class].block_bytes;
   bin->size_class = static_cast<uint8_t>(size_class);
-  bin->top = bin->cap = HAK_BIN_SLOTS(size_class);
-  heap->budget.granted_bytes += bin->cap * bin->stride;
+  bin->begin = bin->top = bin->end = bin->near_slots;
+  EXPECT_TRUE(hak_heap_set_cap(bin, size_class, HAK_BIN_SLOTS(size_class)));
+  heap->budget.granted_bytes += uint64_t{hak_bin_cap(bin)} * bin->stride;
   return bin;
+}
+
+// What is cached stays so, in its order, whichever slots it lies in.
+TEST_F(Heap, SlotsGrowAndAreKept) {
+  hak_heap* heap = hak_heap_acquire(kLimit);
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    bin->begin = bin->top = bin->end = bin->near_slots;
+    std::vector<int> blocks(2);
+    const auto check = [&](uint32_t cap) {
+      ASSERT_TRUE(hak_heap_set_cap(bin, c, cap));
+      EXPECT_EQ(hak_bin_cap(bin), cap);
+      EXPECT_EQ(*bin->end, nullptr);
+      while (hak_bin_held(bin) < 2) *--bin->top = &blocks[1 - hak_bin_held(bin)];
+      EXPECT_EQ(bin->top[0], &blocks[0]);
+      EXPECT_EQ(bin->top[1], &blocks[1]);
+    };
+    check(2);
+    check(HAK_BIN_NEAR_SLOTS(c));
+    EXPECT_EQ(bin->begin, bin->near_slots);
+    const uint64_t used_bytes = hak_metadata_used_bytes();
+    check(std::min(HAK_BIN_NEAR_SLOTS(c) + 1, HAK_BIN_SLOTS(c)));
+    void** const begin = bin->begin;
+    check(HAK_BIN_SLOTS(c));
+    EXPECT_EQ(bin->begin, begin);
+    EXPECT_EQ(begin == bin->near_slots, HAK_BIN_SLOTS(c) == HAK_BIN_NEAR_SLOTS(c));
+    if (begin != bin->near_slots) {
+      EXPECT_GE(hak_metadata_used_bytes(), used_bytes + (HAK_BIN_SLOTS(c) + 1) * sizeof(void*));
+    }
+    memset(bin->end - hak_bin_cap(bin), 0x5a, (hak_bin_cap(bin) - 2) * sizeof(void*)); /* there is memory behind it */
+    check(2);
+    check(HAK_BIN_SLOTS(c));
+    EXPECT_EQ(bin->begin, begin);
+    bin->top = bin->end;
+  }
 }
 
 TEST_F(Heap, CachesBeyondTheNextThreadsBudgetStartAnew) {
@@ -155,23 +195,23 @@ TEST_F(Heap, CachesBeyondTheNextThreadsBudgetStartAnew) {
   hak_bin* holds = FullyGranted(heap, other);
   int block = 0;
   const uint64_t granted_bytes = heap->budget.granted_bytes;
-  holds->slots[--holds->top] = &block; /* as a fork may leave it */
+  *--holds->top = &block; /* as a fork may leave it */
 
   hak_heap_park(heap);
   ASSERT_EQ(hak_heap_acquire(granted_bytes), heap);
-  EXPECT_EQ(bin->cap, HAK_BIN_SLOTS(c)) << "within the budget";
+  EXPECT_EQ(hak_bin_cap(bin), HAK_BIN_SLOTS(c)) << "within the budget";
 
   hak_heap_park(heap);
   ASSERT_EQ(hak_heap_acquire(granted_bytes - 1), heap);
-  EXPECT_EQ(bin->cap, 2u);
-  EXPECT_EQ(bin->top, bin->cap);
-  EXPECT_EQ(bin->slots[bin->cap], nullptr);
-  EXPECT_EQ(holds->cap, HAK_BIN_SLOTS(other));
-  EXPECT_EQ(holds->slots[holds->top], &block);
+  EXPECT_EQ(hak_bin_cap(bin), 2u);
+  EXPECT_EQ(bin->top, bin->end);
+  EXPECT_EQ(*bin->end, nullptr);
+  EXPECT_EQ(hak_bin_cap(holds), HAK_BIN_SLOTS(other));
+  EXPECT_EQ(*holds->top, &block);
   EXPECT_EQ(heap->budget.granted_bytes, 2u * 32768 + HAK_BIN_SLOTS(other) * uint64_t{16384});
   for (uint32_t i = 0; i < HAK_SIZE_CLASS_COUNT; i++) {
     if (i == c || i == other) continue;
-    EXPECT_EQ(hak_heap_bin(heap, i)->cap, 0u) << "never used";
+    EXPECT_EQ(hak_heap_bin(heap, i)->end, nullptr) << "never used";
   }
 }
 
@@ -179,7 +219,7 @@ TEST_F(Heap, AHeapThatCannotBeMadeIsNotCounted) {
   hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
   while (hak_heap_acquire(kLimit) != nullptr) { /* until the metadata is used up */
   }
-  for (int i = 0; i < 2 * HAK_MID_ACE_FULL_LIMITS; i++) ASSERT_EQ(hak_heap_acquire(kLimit), nullptr);
+  for (int i = 0; i < 20; i++) ASSERT_EQ(hak_heap_acquire(kLimit), nullptr);
   hak_os_fake_reset();
   OrphanOthers(nullptr);
   EXPECT_EQ(hak_heap_acquire(kLimit)->budget.limit_bytes, kLimit);

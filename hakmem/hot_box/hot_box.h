@@ -1,7 +1,7 @@
 /* Purpose: the two hit paths.
  * Owns: the order of the loads and stores by which a block enters and leaves a bin's slots.
  * Invariants:
- *   1. heap.h, 1: slots[top .. cap) are cached.
+ *   1. heap.h, 1: *top .. end[-1] are cached.
  *   2. No block is touched, no lock, no atomic read-modify-write, no loop, no call.
  * Threads: the heap's owner; the empty heap misses always.
  * Ordering: slot before top on push, so that a fork between the two leaves a consistent bin in the child.
@@ -28,10 +28,10 @@ HAK_ALWAYS_INLINE hak_bin* hak_hot_box_mid_bin(size_t size_bytes) {
 
 /** True: *block is the newest cached block, no longer cached. False: the slots are empty. */
 HAK_ALWAYS_INLINE bool hak_hot_box_pop(hak_bin* bin, void** block) {
-  const uint64_t top = bin->top;
-  if (HAK_UNLIKELY(top >= bin->cap)) return false;
+  void** const top = bin->top;
+  if (HAK_UNLIKELY(top >= bin->end)) return false;
   bin->top = top + 1;
-  *block = bin->slots[top];
+  *block = *top;
   return true;
 }
 
@@ -41,12 +41,12 @@ HAK_ALWAYS_INLINE bool hak_hot_box_push(void* ptr) {
   const uint64_t word = hak_registry_word(ptr);
   if (HAK_UNLIKELY(!hak_heap_owns_word(hak_heap_current, word))) return false;
   hak_bin* bin = (hak_bin*)(uintptr_t)word;
-  uint64_t top;
-  if (HAK_UNLIKELY(__builtin_sub_overflow(bin->top, 1, &top))) return false;
-  if (HAK_UNLIKELY(bin->slots[top + 1] == ptr)) return false;
-  bin->slots[top] = ptr;
+  void** const top = bin->top;
+  if (HAK_UNLIKELY(top == bin->begin)) return false;
+  if (HAK_UNLIKELY(*top == ptr)) return false;
+  top[-1] = ptr;
   hak_compiler_barrier();
-  bin->top = top;
+  bin->top = top - 1;
   return true;
 }
 

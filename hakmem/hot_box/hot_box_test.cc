@@ -38,10 +38,10 @@ class HotBox : public testing::Test {
   // A live block, and the bin's slots empty.
   void* NewBlock(size_t bytes, hak_heap* heap) {
     hak_bin* bin = BinOf(bytes, heap);
-    while (bin->top != bin->cap) live_.push_back(bin->slots[bin->top++]);
+    while (bin->top != bin->end) live_.push_back(*bin->top++);
     void* block = hak_unified_cache_refill(heap, hak_size_class_of(bytes));
     EXPECT_NE(block, nullptr);
-    while (bin->top != bin->cap) live_.push_back(bin->slots[bin->top++]);
+    while (bin->top != bin->end) live_.push_back(*bin->top++);
     live_.push_back(block);
     return block;
   }
@@ -89,17 +89,17 @@ TEST_F(HotBox, ABinThatWasNeverUsedMisses) {
   ASSERT_EQ(bin->stride, 0u);
   void* block;
   EXPECT_FALSE(hak_hot_box_pop(bin, &block));
-  EXPECT_EQ(bin->top, 0u);
-  EXPECT_EQ(bin->slots[0], nullptr);
+  EXPECT_EQ(bin->top, nullptr);
+  EXPECT_EQ(bin->near_slots[0], nullptr);
 }
 
 TEST_F(HotBox, PopsInTheOppositeOrderOfThePushes) {
   std::vector<void*> blocks;
   for (int i = 0; i < 3; i++) blocks.push_back(NewBlock(64));
   hak_bin* bin = BinOf(64);
-  const uint64_t cap = bin->cap;
+  void** const end = bin->end;
   for (void* block : blocks) ASSERT_TRUE(hak_hot_box_push(block));
-  EXPECT_EQ(bin->top, cap - 3);
+  EXPECT_EQ(bin->top, end - 3);
   for (int i = 2; i >= 0; i--) {
     void* block = nullptr;
     ASSERT_TRUE(hak_hot_box_pop(bin, &block));
@@ -108,22 +108,22 @@ TEST_F(HotBox, PopsInTheOppositeOrderOfThePushes) {
   void* block = this;
   EXPECT_FALSE(hak_hot_box_pop(bin, &block));
   EXPECT_EQ(block, this);
-  EXPECT_EQ(bin->top, cap);
-  EXPECT_EQ(bin->cap, cap);
-  EXPECT_EQ(bin->slots[cap], nullptr);
+  EXPECT_EQ(bin->top, end);
+  EXPECT_EQ(bin->end, end);
+  EXPECT_EQ(*end, nullptr);
 }
 
 TEST_F(HotBox, FullSlotsTakeNothing) {
   hak_bin* bin = BinOf(64);
   NewBlock(64);
-  while (live_.size() <= bin->cap) NewBlock(64);
-  const uint64_t cap = bin->cap;
-  for (uint64_t i = 0; i < cap; i++) ASSERT_TRUE(hak_hot_box_push(live_[i]));
-  EXPECT_EQ(bin->top, 0u);
-  const std::vector<void*> slots(bin->slots, bin->slots + cap + 1);
+  while (live_.size() <= hak_bin_cap(bin)) NewBlock(64);
+  const uint32_t cap = hak_bin_cap(bin);
+  for (uint32_t i = 0; i < cap; i++) ASSERT_TRUE(hak_hot_box_push(live_[i]));
+  EXPECT_EQ(bin->top, bin->begin);
+  const std::vector<void*> slots(bin->begin, bin->end + 1);
   EXPECT_FALSE(hak_hot_box_push(live_[cap]));
-  EXPECT_EQ(bin->top, 0u);
-  EXPECT_EQ(std::vector<void*>(bin->slots, bin->slots + cap + 1), slots);
+  EXPECT_EQ(bin->top, bin->begin);
+  EXPECT_EQ(std::vector<void*>(bin->begin, bin->end + 1), slots);
   PopAll(64);
 }
 
@@ -132,7 +132,7 @@ TEST_F(HotBox, TheBlockFreedLastIsNotTakenTwice) {
   void* second = NewBlock(64);
   hak_bin* bin = BinOf(64);
   ASSERT_TRUE(hak_hot_box_push(first));
-  const uint64_t top = bin->top;
+  void** const top = bin->top;
   EXPECT_FALSE(hak_hot_box_push(first));
   EXPECT_EQ(bin->top, top);
   ASSERT_TRUE(hak_hot_box_push(second));
@@ -148,10 +148,10 @@ TEST_F(HotBox, AnotherHeapsBlockIsNotTaken) {
   ASSERT_NE(other, heap_);
   void* block = NewBlock(64, other);
   hak_bin* bin = BinOf(64, other);
-  const uint64_t top = bin->top;
+  void** const top = bin->top;
   EXPECT_FALSE(hak_hot_box_push(block));
   EXPECT_EQ(bin->top, top);
-  EXPECT_EQ(BinOf(64)->top, BinOf(64)->cap);
+  EXPECT_EQ(BinOf(64)->top, BinOf(64)->end);
   for (void* each : live_) hak_unified_cache_spill(other, bin, each);
   live_.clear();
   hak_unified_cache_flush(other);
@@ -174,7 +174,7 @@ TEST_F(HotBox, SpansAndWhatIsNobodysAreNotTaken) {
     EXPECT_FALSE(hak_hot_box_push(reinterpret_cast<void*>(value))) << std::hex << value;
   }
   EXPECT_EQ(errno, 1234);
-  EXPECT_EQ(BinOf(64)->top, BinOf(64)->cap);
+  EXPECT_EQ(BinOf(64)->top, BinOf(64)->end);
   hak_shared_pool_release_span(span);
 }
 

@@ -157,7 +157,7 @@ TEST(LifecycleFork, CachedBlocksOfAVanishedThreadComeBackOnce) {
   });
   EXPECT_EQ(InChild([&] {
               const hak_bin* bin = hak_heap_bin(vanished, hak_size_class_of(bytes));
-              if (bin->top == bin->cap || bin->partial == nullptr) return 1; /* not the case to test */
+              if (bin->top == bin->end || bin->partial == nullptr) return 1; /* not the case to test */
               std::set<void*> live(theirs.begin(), theirs.end());
               for (int i = 0; i < 200; i++) { /* adopts the vanished heap's slabs */
                 if (!live.insert(Alloc(bytes)).second) return 2;

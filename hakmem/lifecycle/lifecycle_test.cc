@@ -80,7 +80,7 @@ TEST(LifecycleExit, TheHeapIsParkedFlushedAndTakenByTheNextThread) {
   EXPECT_EQ(StateOf(heap), static_cast<uint32_t>(HAK_HEAP_PARKED));
   EXPECT_EQ(DepthOf(heap), 0u);
   const hak_bin* bin = hak_heap_bin(heap, hak_size_class_of(64));
-  EXPECT_EQ(bin->top, bin->cap);
+  EXPECT_EQ(bin->top, bin->end);
   EXPECT_EQ(bin->run_mask, 0u);
   EXPECT_EQ(bin->current, nullptr);
   EXPECT_EQ(bin->partial, nullptr);
@@ -137,7 +137,7 @@ void RunAfterExit(void* arg) {
     Free(first);
     Free(second);
     hak_heap* again = hak_lifecycle_enter(); /* for its lock */
-    seen->cached.push_back(bin->cap - bin->top);
+    seen->cached.push_back(hak_bin_held(bin));
     hak_lifecycle_leave(again);
   }
   if (seen->rounds_left-- > 0) pthread_setspecific(seen->key, seen);

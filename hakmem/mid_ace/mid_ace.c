@@ -18,6 +18,11 @@ static uint64_t cap_bytes(uint32_t size_class, uint32_t cap) {
   return (uint64_t)hak_size_class_table[size_class].block_bytes * cap;
 }
 
+uint64_t hak_mid_ace_limit(uint64_t limit_bytes, uint32_t nth) {
+  const uint64_t parts = nth <= 1 ? 1 : nth <= 4 ? 2 : nth <= 8 ? 4 : 16;
+  return limit_bytes / parts + (limit_bytes % parts != 0);
+}
+
 uint32_t hak_mid_ace_start(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t slots) {
   if (budget->limit_bytes == 0) return 0;
   uint32_t cap = START_BYTES / hak_size_class_table[size_class].block_bytes;
@@ -54,7 +59,7 @@ static void count_row(hak_mid_ace_bin* bin, bool is_spill) {
 
 static uint32_t verdict(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
                         uint32_t slots) {
-  bin->seen = true;
+  bin->seen = bin->wanted = true;
   if (bin->row > LONG_ROW && cap_bytes(size_class, cap * 2) > SMALL_BYTES) bin->misses = bin->spills = 0;
   if (bin->misses < SWING || bin->spills < SWING) return cap;
   bin->misses = bin->spills = 0;
@@ -84,4 +89,10 @@ uint32_t hak_mid_ace_on_epoch(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, 
   budget->granted_bytes -= cap_bytes(size_class, cap - smaller);
   budget->shrunk++;
   return smaller;
+}
+
+bool hak_mid_ace_on_growth(hak_mid_ace_bin* bin) {
+  const bool is_idle = !bin->wanted;
+  bin->wanted = false;
+  return is_idle;
 }

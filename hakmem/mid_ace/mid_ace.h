@@ -10,7 +10,8 @@
  * swings by more than its cap: the cap doubles. Where that would take more than 64 KiB it does so only for swings that
  * two more doublings would catch: misses in a row that bring more are a heap that grows and shrinks, which a cache
  * cannot hold. A bin that only misses (a growing heap) or only spills (a shrinking one) gains nothing from a larger
- * cache. A bin without either for a whole epoch is idle: its cap halves, and what it holds goes back to its slabs. */
+ * cache. A bin without either for a whole epoch is idle: its cap halves, and what it holds goes back to its slabs. What
+ * it holds goes back too, the cap being kept, when the process had to grow and the bin saw neither since the last time. */
 #ifndef HAKMEM_MID_ACE_MID_ACE_H_
 #define HAKMEM_MID_ACE_MID_ACE_H_
 
@@ -24,7 +25,8 @@ typedef struct hak_mid_ace_bin {
   uint16_t spills;
   uint16_t row; /* misses, or spills, one after the other, up to now; saturates */
   bool row_spills;
-  bool seen; /* any signal in this epoch */
+  bool seen;   /* any signal in this epoch */
+  bool wanted; /* any signal since the heap grew last */
 } hak_mid_ace_bin;
 
 typedef struct hak_mid_ace_budget {
@@ -34,14 +36,10 @@ typedef struct hak_mid_ace_budget {
   uint64_t shrunk;
 } hak_mid_ace_budget;
 
-enum { HAK_MID_ACE_FULL_LIMITS = 8 };
-
-/** Budget of the `nth` heap at work, from 1 on: all of `limit_bytes` for the first HAK_MID_ACE_FULL_LIMITS, so that a few
- *  threads cache what they swing by, and a quarter for the others, so that a thousand do not hold a program's worth. 0
- *  where `limit_bytes` is. */
-HAK_ALWAYS_INLINE uint64_t hak_mid_ace_limit(uint64_t limit_bytes, uint32_t nth) {
-  return nth <= HAK_MID_ACE_FULL_LIMITS ? limit_bytes : limit_bytes - limit_bytes / 4 * 3;
-}
+/** Budget of the `nth` heap at work, from 1 on: all of `limit_bytes` for the first, half of it up to the fourth, a quarter
+ *  up to the eighth, so that a few threads cache what they swing by, and a sixteenth for the others, so that a thousand
+ *  do not hold a program's worth. Rounded up: 0 where `limit_bytes` is. */
+uint64_t hak_mid_ace_limit(uint64_t limit_bytes, uint32_t nth);
 
 /** Cap of a bin that is used for the first time; charges the budget. `slots` is the room in the bin. */
 uint32_t hak_mid_ace_start(hak_mid_ace_budget* budget, uint32_t size_class, uint32_t slots);
@@ -59,6 +57,9 @@ uint32_t hak_mid_ace_on_spill(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, 
 
 /** End of an epoch: likewise; a smaller cap obliges the caller to give the surplus back. */
 uint32_t hak_mid_ace_on_epoch(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap);
+
+/** The heap had to grow. True: the bin had no use for what it holds since the last time. */
+bool hak_mid_ace_on_growth(hak_mid_ace_bin* bin);
 
 HAK_END_DECLS
 

@@ -12,7 +12,7 @@ constexpr uint64_t kMiB = 1024 * 1024;
 constexpr uint32_t kClasses = HAK_SIZE_CLASS_COUNT;
 
 uint32_t SlotsOf(uint32_t size_class) {
-  return size_class < HAK_SIZE_CLASS_FINE_COUNT ? 119 : size_class < HAK_SIZE_CLASS_SHARED_COUNT ? 55 : 23;
+  return size_class < 20 ? 1023 : size_class < HAK_SIZE_CLASS_SHARED_COUNT ? 55 : 23;
 }
 
 uint64_t BytesOf(uint32_t size_class, uint32_t cap) {
@@ -92,11 +92,28 @@ TEST(MidAce, WhatIsRefundedMayBeGrantedAgain) {
 
 TEST(MidAce, Invariant1ASmallBudgetIsNotNone) {
   for (uint64_t limit_bytes = 1; limit_bytes < 20; limit_bytes++) {
-    EXPECT_EQ(hak_mid_ace_limit(limit_bytes, HAK_MID_ACE_FULL_LIMITS), limit_bytes);
-    EXPECT_GE(hak_mid_ace_limit(limit_bytes, HAK_MID_ACE_FULL_LIMITS + 1), 1u);
+    EXPECT_EQ(hak_mid_ace_limit(limit_bytes, 1), limit_bytes);
+    for (uint32_t nth = 2; nth < 20; nth++) EXPECT_GE(hak_mid_ace_limit(limit_bytes, nth), 1u);
   }
-  EXPECT_EQ(hak_mid_ace_limit(4 * kMiB, HAK_MID_ACE_FULL_LIMITS + 1), kMiB);
-  EXPECT_EQ(hak_mid_ace_limit(0, HAK_MID_ACE_FULL_LIMITS + 1), 0u);
+  for (uint32_t nth = 1; nth < 20; nth++) {
+    EXPECT_EQ(hak_mid_ace_limit(16 * kMiB, nth), (nth == 1 ? 16 : nth <= 4 ? 8 : nth <= 8 ? 4 : 1) * kMiB);
+    EXPECT_EQ(hak_mid_ace_limit(0, nth), 0u);
+  }
+  EXPECT_EQ(hak_mid_ace_limit(UINT64_MAX, 9), 1ull << 60);
+}
+
+TEST(MidAce, ABinThatSawNothingBetweenTwoGrowthsIsIdle) {
+  for (int signal = 0; signal < 2; signal++) {
+    hak_mid_ace_budget budget = {};
+    hak_mid_ace_bin bin = {};
+    EXPECT_TRUE(hak_mid_ace_on_growth(&bin));
+    (signal == 0 ? hak_mid_ace_on_miss : hak_mid_ace_on_spill)(&budget, &bin, 0, 1, 1);
+    EXPECT_FALSE(hak_mid_ace_on_growth(&bin));
+    EXPECT_TRUE(hak_mid_ace_on_growth(&bin));
+    (signal == 0 ? hak_mid_ace_on_miss : hak_mid_ace_on_spill)(&budget, &bin, 0, 1, 1);
+    EXPECT_EQ(hak_mid_ace_on_epoch(&budget, &bin, 0, 1), 1u);
+    EXPECT_FALSE(hak_mid_ace_on_growth(&bin)) << "an epoch is not a growth";
+  }
 }
 
 TEST(MidAce, Invariant1StartStaysWithinTheSlots) {
@@ -157,12 +174,11 @@ TEST(MidAce, LongRowsGrowNoCacheBeyond64KiB) {
 TEST(MidAce, VerdictsAreCounted) {
   Bin bin(0);
   EXPECT_EQ(bin.cap(), 32u);
-  bin.Swing();
-  bin.Swing();
-  EXPECT_EQ(bin.cap(), 119u);
-  EXPECT_EQ(bin.budget().grown, 2u);
+  for (int i = 0; i < 5; i++) bin.Swing();
+  EXPECT_EQ(bin.cap(), 1023u);
+  EXPECT_EQ(bin.budget().grown, 5u);
   bin.Swing(); /* no slots left: not grown */
-  EXPECT_EQ(bin.budget().grown, 2u);
+  EXPECT_EQ(bin.budget().grown, 5u);
 }
 
 TEST(MidAce, OneKindOfSignalAloneGainsNothing) {

@@ -43,7 +43,7 @@ static void place_window(uint64_t first) {
   const uint64_t stack = (uintptr_t)__builtin_frame_address(0);
   uint64_t expected = HAK_REGISTRY_NO_WINDOW;
   /* Who loses the race finds the winner's window in place. */
-  hak_u64_cas_acq_rel(&hak_registry_window_at.base, &expected, hak_registry_window_base_for(first, stack));
+  hak_u64_cas_acq_rel(&hak_registry_window_at.minus_base, &expected, -hak_registry_window_base_for(first, stack));
 }
 
 static bool is_in_window(uint64_t address) {
@@ -56,7 +56,7 @@ bool hak_registry_prepare(const void* base, size_t size_bytes) {
   if (__builtin_add_overflow(first, size_bytes - 1, &end)) return false;
   const uint64_t last = end >> 32;
   if (last >= HAK_REGISTRY_ROOT_ENTRIES) return false;
-  if (hak_u64_load_relaxed(&hak_registry_window_at.base) == HAK_REGISTRY_NO_WINDOW) place_window(first);
+  if (hak_u64_load_relaxed(&hak_registry_window_at.minus_base) == HAK_REGISTRY_NO_WINDOW) place_window(first);
   if (is_in_window(first) && is_in_window(end)) return true;
   for (uint64_t i = first >> 32; i <= last; i++) {
     if (!prepare_entry(&hak_registry_root[i])) return false;

@@ -392,7 +392,7 @@ auto Retried(Function function) {
 // A process that has done nothing yet.
 [[noreturn]] void LifeOfAProcess(Refusal refusal) {
   hak_os_fake_reset();
-  hak_u64_store_relaxed(&hak_registry_window_at.base, 0); /* elsewhere: a leaf is needed */
+  hak_u64_store_relaxed(&hak_registry_window_at.minus_base, 0); /* elsewhere: a leaf is needed */
   hak_os_fake_set_observer(NoteAll);
   hak_os_fake_fail_nth(refusal.call, refusal.nth, ENOMEM);
   hak_heap* heap = Retried([] { return hak_heap_acquire(kHeapLimit); });

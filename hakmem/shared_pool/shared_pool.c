@@ -327,6 +327,8 @@ static void settle_free(void) {
 
 uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&purged_bytes); }
 
+uint64_t hak_shared_pool_growth_count(void) { return hak_u64_load_relaxed(&from_new); }
+
 uint32_t hak_shared_pool_surplus_count(void) { return hak_u32_load_relaxed(&surplus_count); }
 
 void hak_shared_pool_age(uint64_t ages) { hak_surplus_age(&surplus, ages); }

@@ -60,6 +60,9 @@ uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms);
 /** Times that a release found too much free memory (surplus.h) and gave some back: what heaps cache should go, too. */
 uint32_t hak_shared_pool_surplus_count(void);
 
+/** SuperSlabs mapped up to now because no other had room: what heaps cache and do not need might have served. */
+uint64_t hak_shared_pool_growth_count(void);
+
 /** Time has passed: hak_surplus_age. */
 void hak_shared_pool_age(uint64_t ages);
 

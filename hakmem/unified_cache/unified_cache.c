@@ -29,14 +29,11 @@ static void start_bin(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   bin->stride = hak_size_class_table[size_class].block_bytes;
 }
 
-/* Changes the cap of a bin that holds no more than `cap` blocks. */
-static void set_cap(hak_bin* bin, uint32_t cap) {
-  const uint64_t held = bin->cap - bin->top;
-  HAK_ASSERT(held <= cap);
-  memmove(&bin->slots[cap - held], &bin->slots[bin->top], held * sizeof(void*));
-  bin->slots[cap] = NULL;
-  bin->cap = cap;
-  bin->top = cap - held;
+/* What ACE granted, it gets back where there is no memory for the slots. */
+static void grow(hak_heap* heap, hak_bin* bin, uint32_t cap) {
+  const uint32_t old_cap = hak_bin_cap(bin);
+  if (cap == old_cap || hak_heap_set_cap(bin, bin->size_class, cap)) return;
+  hak_mid_ace_refund(&heap->budget, bin->size_class, cap - old_cap);
 }
 
 /* Where the blocks of one bitmap word lie. */
@@ -103,7 +100,7 @@ static HAK_NOINLINE uint64_t row_mask(void* const* slots, uint64_t count, uint64
 static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   const uint64_t stride = bin->stride;
   const uint64_t reciprocal = hak_size_class_table[bin->size_class].reciprocal;
-  void** const end = &bin->slots[bin->cap];
+  void** const end = bin->end;
   word_span span = {NULL, 0, 0, 0};
   uint64_t mask = 0; /* blocks of the span */
   uintptr_t last = 0;
@@ -144,17 +141,24 @@ static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
 static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   hak_hold_aborts();
   give_oldest(heap, bin, count);
-  memmove(&bin->slots[bin->top + count], &bin->slots[bin->top], (bin->cap - bin->top - count) * sizeof(void*));
+  memmove(bin->top + count, bin->top, (hak_bin_held(bin) - count) * sizeof(void*));
   bin->top += count;
   hak_release_aborts();
 }
 
 static void review_bin(hak_heap* heap, hak_bin* bin) {
-  const uint32_t cap = hak_mid_ace_on_epoch(&heap->budget, &bin->ace, bin->size_class, (uint32_t)bin->cap);
-  if (cap == bin->cap) return;
-  const uint64_t held = bin->cap - bin->top;
+  const uint32_t c = bin->size_class;
+  const uint32_t cap = hak_mid_ace_on_epoch(&heap->budget, &heap->ace[c], c, hak_bin_cap(bin));
+  if (cap == hak_bin_cap(bin)) return;
+  const uint32_t held = hak_bin_held(bin);
   if (held > cap) drop_oldest(heap, bin, held - cap);
-  set_cap(bin, cap);
+  (void)hak_heap_set_cap(bin, c, cap); /* a smaller one: the slots are there */
+}
+
+static void empty_bin(hak_heap* heap, hak_bin* bin) {
+  drop_oldest(heap, bin, hak_bin_held(bin));
+  hak_warm_pool_give_run(heap, bin);
+  hak_warm_pool_trim(heap, bin);
 }
 
 /* There is so much free memory that some has gone back: blocks that are cached keep more from going. */
@@ -163,8 +167,17 @@ static HAK_NOINLINE void follow_surplus(hak_heap* heap, uint32_t surplus_count) 
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
-    drop_oldest(heap, bin, bin->cap - bin->top);
+    drop_oldest(heap, bin, hak_bin_held(bin));
     hak_heap_start_cache(heap, bin, c);
+  }
+}
+
+/* The process had to grow. What lies in caches that nobody asks any more pins slabs whose units others could have. */
+static HAK_NOINLINE void follow_growth(hak_heap* heap, uint64_t growth_count) {
+  heap->growth_seen = growth_count;
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    if (bin->stride != 0 && hak_mid_ace_on_growth(&heap->ace[c])) empty_bin(heap, bin);
   }
 }
 
@@ -185,11 +198,11 @@ static void tick(hak_heap* heap) {
 
 /* Blocks that a refill moves, and a spill at first: an eighth of the cap, half when the phase goes on. A program that
  * swings by nearly the cap then stays within it, and one that swings by far more pays little a block. */
-static uint64_t batch_size(const hak_bin* bin, int streak) { return bin->cap >> (STREAK_MAX + 1 - streak); }
+static uint32_t batch_size(const hak_bin* bin, int streak) { return hak_bin_cap(bin) >> (STREAK_MAX + 1 - streak); }
 
 /* Once a phase of pure free is certain, all: what would stay is not asked for soon, and would have to be moved. */
-static uint64_t spill_size(const hak_bin* bin) {
-  return bin->streak == -STREAK_MAX ? bin->cap : batch_size(bin, -bin->streak) + 1;
+static uint32_t spill_size(const hak_bin* bin) {
+  return bin->streak == -STREAK_MAX ? hak_bin_cap(bin) : batch_size(bin, -bin->streak) + 1;
 }
 
 /* --- malloc --- */
@@ -218,18 +231,18 @@ static void fill_row(void** slots, char* block, uint64_t stride, uint64_t count)
 
 /* Moves the `count` lowest blocks of the run to the empty slots, the lowest on top. */
 static void fill_slots(hak_bin* bin, uint64_t count) {
-  const uint64_t top = bin->cap - count;
+  void** const top = bin->end - count;
   const uint64_t stride = bin->stride;
   uint64_t mask = bin->run_mask;
   const uint64_t lowest = mask & -mask;
   if ((mask & (mask + lowest)) == 0) {
     /* Neighbours all, as in a fresh slab. */
     char* block = bin->run_base + (mask == 0 ? 0 : hak_bits_lowest(mask)) * stride;
-    fill_row(&bin->slots[top], block, stride, count);
-    mask &= ~((lowest << count) - lowest); /* count is half the slots of a bin at most, and so below 64 */
+    fill_row(top, block, stride, count);
+    mask &= ~(hak_bits_low_mask((uint32_t)count) * lowest);
   } else {
     for (uint64_t i = 0; i < count; i++) {
-      bin->slots[top + i] = bin->run_base + hak_bits_lowest(mask) * stride;
+      top[i] = bin->run_base + hak_bits_lowest(mask) * stride;
       mask &= mask - 1;
     }
   }
@@ -248,12 +261,14 @@ static bool ensure_run(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
 void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
   hak_bin* bin = hak_heap_bin(heap, size_class);
   if (!ensure_run(heap, bin, size_class)) return NULL;
-  const uint32_t cap =
-      hak_mid_ace_on_miss(&heap->budget, &bin->ace, size_class, (uint32_t)bin->cap, HAK_BIN_SLOTS(size_class));
-  if (cap != bin->cap) set_cap(bin, cap);
+  grow(heap, bin,
+       hak_mid_ace_on_miss(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin),
+                           HAK_BIN_SLOTS(size_class)));
+  const uint64_t growth_count = hak_shared_pool_growth_count();
+  if (HAK_UNLIKELY(heap->growth_seen != growth_count)) follow_growth(heap, growth_count);
   bin->streak = bin->streak < 0 ? 0 : bin->streak < STREAK_MAX ? (int8_t)(bin->streak + 1) : STREAK_MAX;
   void* block = pop_run(bin);
-  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->cap) {
+  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->end) {
     const uint64_t left = hak_bits_count(bin->run_mask);
     const uint64_t wanted = batch_size(bin, bin->streak);
     fill_slots(bin, left < wanted ? left : wanted);
@@ -264,7 +279,7 @@ void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
 void* hak_unified_cache_take(hak_heap* heap, uint32_t size_class, bool* zeroed) {
   hak_bin* bin = hak_heap_bin(heap, size_class);
   *zeroed = false;
-  if (bin->top != bin->cap) return bin->slots[bin->top++];
+  if (bin->top != bin->end) return *bin->top++;
   if (!ensure_run(heap, bin, size_class)) return NULL;
   *zeroed = bin->run_zeroed;
   return pop_run(bin);
@@ -289,20 +304,20 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
     hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, ptr, slab->block_bytes);
     return;
   }
-  if (HAK_UNLIKELY(bin->cap != 0 && bin->top != bin->cap && bin->slots[bin->top] == ptr)) {
+  if (HAK_UNLIKELY(bin->top != bin->end && *bin->top == ptr)) {
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
     return;
   }
   const uint32_t surplus_count = hak_shared_pool_surplus_count();
   if (HAK_UNLIKELY(heap->surplus_seen != surplus_count)) follow_surplus(heap, surplus_count);
   const uint32_t size_class = slab->size_class;
-  const uint32_t cap =
-      hak_mid_ace_on_spill(&heap->budget, &bin->ace, size_class, (uint32_t)bin->cap, HAK_BIN_SLOTS(size_class));
-  if (cap != bin->cap) set_cap(bin, cap);
+  grow(heap, bin,
+       hak_mid_ace_on_spill(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin),
+                            HAK_BIN_SLOTS(size_class)));
   bin->streak = bin->streak > 0 ? 0 : bin->streak > -STREAK_MAX ? (int8_t)(bin->streak - 1) : -STREAK_MAX;
-  if (bin->top == 0 && bin->cap != 0) drop_oldest(heap, bin, spill_size(bin));
-  if (bin->top != 0) {
-    bin->slots[bin->top - 1] = ptr;
+  if (bin->top == bin->begin && bin->top != bin->end) drop_oldest(heap, bin, spill_size(bin));
+  if (bin->top != bin->begin) {
+    bin->top[-1] = ptr;
     hak_compiler_barrier(); /* heap.h, Ordering */
     bin->top--;
   } else if (run_holds(bin, ptr) || !hak_warm_pool_give(heap, bin, slab, index)) {
@@ -315,16 +330,14 @@ void hak_unified_cache_flush(hak_heap* heap) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
-    drop_oldest(heap, bin, bin->cap - bin->top);
-    hak_warm_pool_give_run(heap, bin);
-    hak_warm_pool_trim(heap, bin);
+    empty_bin(heap, bin);
   }
   hak_remote_free_flush(heap); /* again: the caches may have held blocks of other heaps */
 }
 
 bool hak_unified_cache_holds(const hak_bin* bin, const void* ptr) {
-  for (uint64_t i = bin->top; i < bin->cap; i++) {
-    if (bin->slots[i] == ptr) return true;
+  for (void* const* slot = bin->top; slot < bin->end; slot++) {
+    if (*slot == ptr) return true;
   }
   return run_holds(bin, ptr);
 }

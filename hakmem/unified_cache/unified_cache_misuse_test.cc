@@ -10,6 +10,7 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/test_one_line.h"
+#include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/unified_cache/unified_cache.h"
@@ -101,7 +102,7 @@ TEST_F(UnifiedCache, WithoutABudgetAFreeOfABlockThatWaitsInTheRunIsFoundAtOnce) 
   const uint32_t c = ClassOf(4096);
   heap_->budget.limit_bytes = 0;
   live_.push_back(Refill(c));
-  ASSERT_EQ(Bin(c)->cap, 0u);
+  ASSERT_EQ(hak_bin_cap(Bin(c)), 0u);
   for (void* block : BlocksOfRun(Bin(c))) EXPECT_EQ(Misuse([&] { Spill(block); }), 1u);
   EXPECT_EQ(Misuse([&] { Flush(); }), 0u);
   ExpectNoBlockTwice(c, 40);
@@ -166,10 +167,11 @@ TEST_F(UnifiedCache, MisuseAmidRowsOfNeighboursIsFoundAndChangesNothing) {
       ASSERT_EQ(HeldBy(Bin(c)), 0u);
       std::set<void*> freed;
       uint64_t misuse = 0;
-      while (Bin(c)->top != 0) {
+      while (Bin(c)->top != Bin(c)->begin) {
         size_t at = random() % blocks.size();
         const size_t step = random() % 3 - 1;
-        for (size_t length = 1 + random() % 40; length != 0 && Bin(c)->top != 0 && at < blocks.size(); length--) {
+        for (size_t length = 1 + random() % 40; length != 0 && Bin(c)->top != Bin(c)->begin && at < blocks.size();
+             length--) {
           const bool is_inside = random() % 40 == 0;
           if (random() % 40 == 0) at = random() % blocks.size();
           if (!is_inside && SlabOf(blocks[at])->base == blocks[at]) break; /* stays, and with it the slab */
@@ -210,7 +212,7 @@ TEST_F(UnifiedCacheDeathTest, AHandlerOfTheAbortGetsNoBlockThatHasGoneBack) {
     Bin(c)->streak = -2; /* the spill empties the cache */
     Push(blocks[200]);
     Push(blocks[200]);
-    for (size_t i = 0; Bin(c)->top != 0; i++) Push(blocks[i]);
+    for (size_t i = 0; Bin(c)->top != Bin(c)->begin; i++) Push(blocks[i]);
     Spill(blocks[300]);
     _exit(2);
   };
@@ -245,9 +247,9 @@ TEST_F(UnifiedCache, CapsStayInTheBudget) {
     }
     uint64_t granted_bytes = 0;
     for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
-      EXPECT_LE(Bin(c)->cap, static_cast<uint64_t>(HAK_BIN_SLOTS(c)));
-      EXPECT_EQ(Bin(c)->slots[Bin(c)->cap], nullptr);
-      granted_bytes += Bin(c)->cap * BytesOf(c);
+      EXPECT_LE(hak_bin_cap(Bin(c)), static_cast<uint32_t>(HAK_BIN_SLOTS(c)));
+      EXPECT_EQ(*Bin(c)->end, nullptr);
+      granted_bytes += hak_bin_cap(Bin(c)) * BytesOf(c);
     }
     EXPECT_EQ(granted_bytes, heap_->budget.granted_bytes);
     EXPECT_LE(granted_bytes, std::max(limit, started_bytes));
@@ -259,10 +261,45 @@ TEST_F(UnifiedCache, CapsStayInTheBudget) {
 TEST_F(UnifiedCache, ABinThatSwingsByMoreThanItsCapGetsALargerOne) {
   const uint32_t c = ClassOf(64);
   for (int round = 0; round < 10; round++) {
-    const std::vector<void*> blocks = AllocMany(c, 500);
+    const std::vector<void*> blocks = AllocMany(c, 2000);
     for (void* block : blocks) Free(block);
   }
-  EXPECT_EQ(Bin(c)->cap, static_cast<uint64_t>(HAK_BIN_SLOTS(c)));
+  EXPECT_EQ(hak_bin_cap(Bin(c)), static_cast<uint32_t>(HAK_BIN_SLOTS(c)));
+}
+
+// A program that swings by a thousand small blocks has no slow path any more.
+TEST_F(UnifiedCache, AThousandBlocksBuiltAndDroppedStayCached) {
+  const uint32_t c = ClassOf(128);
+  const auto swing = [&] {
+    const std::vector<void*> blocks = AllocMany(c, 1000);
+    for (void* block : blocks) Free(block);
+  };
+  for (int round = 0; round < 10; round++) swing();
+  const auto slow_paths = [&] {
+    return hak_u64_load_relaxed(&heap_->counters.refills) + hak_u64_load_relaxed(&heap_->counters.spills);
+  };
+  const uint64_t before = slow_paths();
+  swing();
+  EXPECT_EQ(slow_paths(), before);
+}
+
+TEST_F(UnifiedCache, WithoutMemoryForMoreSlotsTheCapStays) {
+  const uint32_t c = ClassOf(64);
+  std::vector<void*> live = AllocMany(c, 2000);
+  hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
+  while (hak_metadata_alloc(4096, 64) != nullptr) { /* until the metadata is used up */
+  }
+  for (int round = 0; round < 10; round++) {
+    for (void*& block : live) Free(block);
+    for (void*& block : live) ASSERT_NE(block = Alloc(c), nullptr);
+  }
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 64u);
+  EXPECT_EQ(heap_->budget.granted_bytes, 64u * 64);
+  EXPECT_TRUE(hak_heap_set_cap(Bin(c), c, HAK_BIN_NEAR_SLOTS(c))) << "these need none";
+  hak_os_fake_reset();
+  EXPECT_TRUE(hak_heap_set_cap(Bin(c), c, HAK_BIN_SLOTS(c)));
+  EXPECT_TRUE(hak_heap_set_cap(Bin(c), c, 64));
+  for (void* block : live) Free(block);
 }
 
 TEST_F(UnifiedCache, WithoutABudgetNothingIsCachedAndEveryFreeIsChecked) {
@@ -270,12 +307,12 @@ TEST_F(UnifiedCache, WithoutABudgetNothingIsCachedAndEveryFreeIsChecked) {
   for (const size_t bytes : {16, 64, 1280, 8192}) {
     const uint32_t c = ClassOf(bytes);
     const std::vector<void*> blocks = AllocMany(c, 3);
-    EXPECT_EQ(Bin(c)->cap, 0u);
+    EXPECT_EQ(hak_bin_cap(Bin(c)), 0u);
     Free(blocks[0]);
     EXPECT_TRUE(IsFreeInSlab(blocks[0]));
     Free(blocks[1]);
     EXPECT_EQ(Misuse([&] { Free(blocks[0]); }), 1u);
-    EXPECT_EQ(Bin(c)->top, 0u);
+    EXPECT_EQ(Bin(c)->top, Bin(c)->begin);
     live_.push_back(blocks[2]);
     ExpectNoBlockTwice(c, 200);
   }
@@ -292,24 +329,25 @@ TEST_F(UnifiedCache, AnIdleBinGivesHalfOfItsCapBackAnEpoch) {
   };
   pass_epoch();
   live_ = AllocMany(idle, 60);
-  while (Bin(idle)->top != 0) {
+  while (Bin(idle)->top != Bin(idle)->begin) {
     Free(live_.back());
     live_.pop_back();
   }
   pass_epoch(); /* the bin was used in this epoch */
-  const uint64_t cap = Bin(idle)->cap;
+  const uint64_t cap = hak_bin_cap(Bin(idle));
   EXPECT_EQ(HeldBy(Bin(idle)), cap);
-  const uint64_t granted_bytes = heap_->budget.granted_bytes - Bin(busy)->cap * BytesOf(busy);
+  const uint64_t granted_bytes = heap_->budget.granted_bytes - hak_bin_cap(Bin(busy)) * BytesOf(busy);
   std::vector<void*> newest;
-  for (uint64_t i = 0; i < cap / 2; i++) newest.push_back(Bin(idle)->slots[i]);
+  for (uint64_t i = 0; i < cap / 2; i++) newest.push_back(Bin(idle)->begin[i]);
   pass_epoch();
-  EXPECT_EQ(Bin(idle)->cap, cap / 2);
+  EXPECT_EQ(hak_bin_cap(Bin(idle)), cap / 2);
   EXPECT_EQ(HeldBy(Bin(idle)), cap / 2);
-  for (uint64_t i = 0; i < cap / 2; i++) EXPECT_EQ(Bin(idle)->slots[i], newest[i]);
-  EXPECT_EQ(Bin(idle)->slots[cap / 2], nullptr);
-  EXPECT_EQ(heap_->budget.granted_bytes - Bin(busy)->cap * BytesOf(busy), granted_bytes - cap / 2 * BytesOf(idle));
+  for (uint64_t i = 0; i < cap / 2; i++) EXPECT_EQ(Bin(idle)->begin[i], newest[i]);
+  EXPECT_EQ(Bin(idle)->begin[cap / 2], nullptr);
+  EXPECT_EQ(heap_->budget.granted_bytes - hak_bin_cap(Bin(busy)) * BytesOf(busy),
+            granted_bytes - cap / 2 * BytesOf(idle));
   for (int i = 0; i < 10; i++) pass_epoch();
-  EXPECT_EQ(Bin(idle)->cap, 1u);
+  EXPECT_EQ(hak_bin_cap(Bin(idle)), 1u);
 }
 
 }  // namespace

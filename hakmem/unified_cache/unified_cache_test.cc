@@ -30,12 +30,12 @@ TEST_F(UnifiedCache, FirstRefillStartsTheBin) {
     const hak_bin* bin = Bin(c);
     EXPECT_EQ(bin->stride, BytesOf(c));
     EXPECT_EQ(bin->size_class, c);
-    EXPECT_GE(bin->cap, 2u);
-    EXPECT_LE(bin->cap, static_cast<uint64_t>(HAK_BIN_SLOTS(c)));
-    EXPECT_EQ(bin->slots[bin->cap], nullptr);
+    EXPECT_GE(hak_bin_cap(bin), 2u);
+    EXPECT_LE(hak_bin_cap(bin), static_cast<uint32_t>(HAK_BIN_SLOTS(c)));
+    EXPECT_EQ(*bin->end, nullptr);
     EXPECT_EQ(hak_registry_word(block), reinterpret_cast<uintptr_t>(bin));
     EXPECT_FALSE(IsFreeInSlab(block));
-    for (uint64_t i = bin->top; i < bin->cap; i++) EXPECT_FALSE(IsFreeInSlab(bin->slots[i]));
+    for (void** slot = bin->top; slot < bin->end; slot++) EXPECT_FALSE(IsFreeInSlab(*slot));
     live_.push_back(block);
   }
 }
@@ -67,14 +67,14 @@ TEST_F(UnifiedCache, BatchesGrowWhileMissesFollowEachOther) {
   const auto batch_of_next_miss = [&] {
     live_.push_back(Refill(c));
     const uint64_t held = HeldBy(Bin(c));
-    live_.insert(live_.end(), Bin(c)->slots + Bin(c)->top, Bin(c)->slots + Bin(c)->cap);
-    Bin(c)->top = Bin(c)->cap; /* the program took them all */
+    live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
+    Bin(c)->top = Bin(c)->end; /* the program took them all */
     return held;
   };
   EXPECT_EQ(batch_of_next_miss(), 32u / 4);
   EXPECT_EQ(batch_of_next_miss(), 32u / 2);
   EXPECT_EQ(batch_of_next_miss(), 32u / 2);
-  EXPECT_EQ(Bin(c)->cap, 32u);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 32u);
   Bin(c)->streak = -1; /* a spill came between */
   EXPECT_EQ(batch_of_next_miss(), 32u / 8);
   EXPECT_EQ(batch_of_next_miss(), 32u / 4);
@@ -115,14 +115,14 @@ TEST_F(UnifiedCache, ASpillDropsTheOldestAndKeepsTheNewestOnTop) {
   const std::vector<void*> blocks = AllocMany(c, 200);
   Flush();
   live_.assign(blocks.begin() + 33, blocks.end());
-  EXPECT_EQ(Bin(c)->cap, 32u);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 32u);
   EXPECT_EQ(HeldBy(Bin(c)), 0u);
   for (size_t i = 0; i < 32; i++) Free(blocks[i]);
-  EXPECT_EQ(Bin(c)->top, 0u);
+  EXPECT_EQ(Bin(c)->top, Bin(c)->begin);
   Bin(c)->streak = 0;
   Spill(blocks[32]);
   EXPECT_EQ(HeldBy(Bin(c)), 32u - (32 / 4 + 1) + 1);
-  EXPECT_EQ(Bin(c)->slots[Bin(c)->top], blocks[32]);
+  EXPECT_EQ(*Bin(c)->top, blocks[32]);
   for (size_t i = 0; i <= 32; i++) {
     EXPECT_EQ(IsFreeInSlab(blocks[i]), i <= 32 / 4) << i;
     EXPECT_EQ(hak_unified_cache_holds(Bin(c), blocks[i]), i > 32 / 4) << i;
@@ -136,7 +136,7 @@ TEST_F(UnifiedCache, SpillsInARowGrowUntilTheyEmptyTheCache) {
   const std::vector<void*> blocks = AllocMany(c, 200);
   Flush();
   ASSERT_GT(Bin(c)->streak, 0);
-  Bin(c)->ace = {}; /* no swing, as which the misses just seen would count */
+  heap_->ace[c] = {}; /* no swing, as which the misses just seen would count */
   size_t freed = 0;
   for (const uint64_t dropped : {32 / 8 + 1, 32 / 4 + 1, 32, 32}) {
     while (HeldBy(Bin(c)) != 32) Push(blocks[freed++]);
@@ -162,6 +162,30 @@ TEST_F(UnifiedCache, SpillsInEveryOrderGiveEveryBlockBack) {
 }
 
 // surplus.h: what is cached would keep slabs and SuperSlabs from going.
+TEST_F(UnifiedCache, WhatNobodyAsksForGoesBackWhenTheProcessGrows) {
+  const uint32_t idle = ClassOf(64);
+  const uint32_t busy = ClassOf(1024);
+  const uint32_t growing = ClassOf(32768);
+  for (void* block : AllocMany(idle, 40)) Free(block);
+  const uint32_t cap = hak_bin_cap(Bin(idle));
+  const auto grow = [&] {
+    const uint64_t count = hak_shared_pool_growth_count();
+    while (hak_shared_pool_growth_count() == count) live_.push_back(Alloc(growing));
+    live_.push_back(Alloc(growing)); /* the next slow path sees it */
+    while (Bin(growing)->top != Bin(growing)->end) live_.push_back(Alloc(growing));
+    live_.push_back(Alloc(growing));
+  };
+  grow();
+  EXPECT_NE(HeldBy(Bin(idle)), 0u) << "it was asked for before that";
+  for (void* block : AllocMany(busy, 100)) Free(block);
+  grow();
+  EXPECT_EQ(HeldBy(Bin(idle)), 0u);
+  EXPECT_EQ(Bin(idle)->run_mask, 0u);
+  EXPECT_EQ(Bin(idle)->current, nullptr);
+  EXPECT_EQ(hak_bin_cap(Bin(idle)), cap);
+  EXPECT_NE(HeldBy(Bin(busy)), 0u);
+}
+
 TEST_F(UnifiedCache, CachesAreEmptiedAndStartAnewWhenThereIsTooMuchFree) {
   const uint32_t c = ClassOf(64);
   const uint32_t other = ClassOf(1024);
@@ -173,7 +197,7 @@ TEST_F(UnifiedCache, CachesAreEmptiedAndStartAnewWhenThereIsTooMuchFree) {
     for (int k = 0; k < 100; k++) Free(live_[static_cast<size_t>(k)]);
     for (int k = 0; k < 100; k++) live_[static_cast<size_t>(k)] = Alloc(c);
   }
-  EXPECT_GT(Bin(c)->cap, 32u);
+  EXPECT_GT(hak_bin_cap(Bin(c)), 32u);
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
   const uint32_t count = hak_shared_pool_surplus_count();
   bool zeroed;
@@ -182,13 +206,13 @@ TEST_F(UnifiedCache, CachesAreEmptiedAndStartAnewWhenThereIsTooMuchFree) {
     hak_shared_pool_release_span(span);
   }
   ASSERT_NE(hak_shared_pool_surplus_count(), count);
-  while (Bin(c)->top != 0) Push(live_.back()), live_.pop_back();
+  while (Bin(c)->top != Bin(c)->begin) Push(live_.back()), live_.pop_back();
   void* last = live_.back();
   Spill(last);
   live_.pop_back();
-  EXPECT_EQ(Bin(c)->cap, 32u);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 32u);
   EXPECT_EQ(HeldBy(Bin(c)), 1u) << "the one just freed";
-  EXPECT_EQ(Bin(c)->slots[Bin(c)->top], last);
+  EXPECT_EQ(*Bin(c)->top, last);
   EXPECT_EQ(HeldBy(Bin(other)), 0u);
   for (void* block : others) EXPECT_TRUE(hak_registry_word(block) == HAK_REGISTRY_NONE || IsFreeInSlab(block));
 }
@@ -244,10 +268,10 @@ TEST_F(UnifiedCache, HoldsIsTrueOfSlotsAndRunOnly) {
   EXPECT_FALSE(hak_unified_cache_holds(bin, &c));
   ASSERT_GT(HeldBy(bin), 0u);
   ASSERT_NE(bin->run_mask, 0u);
-  for (uint64_t i = bin->top; i < bin->cap; i++) EXPECT_TRUE(hak_unified_cache_holds(bin, bin->slots[i]));
+  for (void** slot = bin->top; slot < bin->end; slot++) EXPECT_TRUE(hak_unified_cache_holds(bin, *slot));
   for (uint32_t bit = 0; bit < 64; bit++) {
     char* block = bin->run_base + static_cast<size_t>(bit) * 64;
-    const bool in_slots = std::find(bin->slots + bin->top, bin->slots + bin->cap, block) != bin->slots + bin->cap;
+    const bool in_slots = std::find(bin->top, bin->end, block) != bin->end;
     EXPECT_EQ(hak_unified_cache_holds(bin, block), in_slots || ((bin->run_mask >> bit) & 1) != 0) << bit;
     EXPECT_FALSE(hak_unified_cache_holds(bin, block + 16)) << bit;
   }
@@ -280,7 +304,7 @@ TEST_F(UnifiedCache, FreshBlocksAreSaidToBeZeroAndAre) {
 TEST_F(UnifiedCache, BlocksFromTheSlotsAreNeverSaidToBeZero) {
   const uint32_t c = ClassOf(1280);
   Free(Alloc(c));
-  void* newest = Bin(c)->slots[Bin(c)->top];
+  void* newest = *Bin(c)->top;
   bool zeroed = true;
   EXPECT_EQ(Take(c, &zeroed), newest);
   EXPECT_FALSE(zeroed);
@@ -330,7 +354,7 @@ TEST_F(UnifiedCache, WithoutMemoryItReturnsNullAndTheHeapStaysUsable) {
   bool zeroed = true;
   EXPECT_EQ(Take(c, &zeroed), nullptr);
   EXPECT_EQ(Alloc(ClassOf(16)), nullptr); /* a bin that was never used */
-  EXPECT_EQ(heap_->budget.granted_bytes, Bin(c)->cap * BytesOf(c) + Bin(ClassOf(16))->cap * 16);
+  EXPECT_EQ(heap_->budget.granted_bytes, hak_bin_cap(Bin(c)) * BytesOf(c) + hak_bin_cap(Bin(ClassOf(16))) * 16);
 
   Free(live_.back());
   EXPECT_EQ(Alloc(c), live_.back()); /* what is there goes round */

@@ -28,7 +28,7 @@ inline bool IsFreeInSlab(const void* ptr) {
   return (slab->free_bits[index / 64] >> (index % 64)) & 1;
 }
 
-inline uint64_t HeldBy(const hak_bin* bin) { return bin->cap - bin->top; }
+inline uint64_t HeldBy(const hak_bin* bin) { return hak_bin_held(bin); }
 
 // A heap of its own for every test, and nothing left of it afterwards.
 class UnifiedCache : public testing::Test {
@@ -91,17 +91,17 @@ class UnifiedCache : public testing::Test {
   // As the hot box does it, which lies above.
   void* Alloc(uint32_t size_class) {
     hak_bin* bin = Bin(size_class);
-    return bin->top < bin->cap ? bin->slots[bin->top++] : Refill(size_class);
+    return bin->top < bin->end ? *bin->top++ : Refill(size_class);
   }
 
   void Push(void* ptr) {
     hak_bin* bin = reinterpret_cast<hak_bin*>(hak_registry_word(ptr));
-    bin->slots[--bin->top] = ptr;
+    *--bin->top = ptr;
   }
 
   void Free(void* ptr) {
     const hak_bin* bin = reinterpret_cast<hak_bin*>(hak_registry_word(ptr));
-    if (bin->top != 0 && bin->slots[bin->top] != ptr) {
+    if (bin->top != bin->begin && *bin->top != ptr) {
       Push(ptr);
     } else {
       Spill(ptr);

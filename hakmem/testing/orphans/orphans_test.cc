@@ -39,7 +39,7 @@ class Orphans : public testing::TestWithParam<uint32_t> {
 
   uint32_t CachedBlocks() const {
     const hak_bin* bin = OrphanBin();
-    return static_cast<uint32_t>(bin->cap - bin->top) + static_cast<uint32_t>(__builtin_popcountll(bin->run_mask));
+    return hak_bin_held(bin) + static_cast<uint32_t>(__builtin_popcountll(bin->run_mask));
   }
 
   hak_heap* orphan_ = nullptr;
