@@ -121,7 +121,8 @@ void Renew(hak_heap* heap, uint64_t cache_limit_bytes) {
     FUZZ_CHECK(!hak_remote_free_is_posted(hak_heap_mailbox(heap, c)));
     void** const begin = bin->begin;
     memset(bin, 0, sizeof *bin);
-    if (begin != bin->near_slots) bin->begin = begin; /* slots of its own, which nobody else can have */
+    /* Slots of its own, which nobody else can have. */
+    if (begin != bin->near_slots) bin->begin = bin->top = bin->end = begin;
   }
   for (hak_outbox_entry& entry : heap->outbox) {
     FUZZ_CHECK(entry.slab == nullptr);
