@@ -299,6 +299,20 @@ TEST_F(Misuse, QuestionsAboutForeignPointersAreAnswered) {
   hak_free(block);
 }
 
+// 1,365 blocks of 48 B leave 16 B of a unit, where a 1,366th would begin.
+TEST_F(Misuse, WhatLiesBehindTheLastBlockOfASlabIsNoBlock) {
+  char* block = static_cast<char*>(hak_malloc(48));
+  char* behind = block - reinterpret_cast<uintptr_t>(block) % (64 * kKiB) + 1365 * 48;
+  EXPECT_EQ(CountOf([&] {
+              EXPECT_EQ(hak_realloc(behind, 40), nullptr);
+              EXPECT_EQ(errno, EINVAL);
+              EXPECT_EQ(hak_malloc_usable_size(behind), 0u);
+              hak_free(behind);
+            }),
+            3u);
+  hak_free(block);
+}
+
 TEST_F(Misuse, ABlockFreedByTwoThreadsIsReportedOnce) {
   std::vector<void*> blocks(100);
   ASSERT_EQ(hak_malloc_batch(64, blocks.size(), blocks.data()), blocks.size());
