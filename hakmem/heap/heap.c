@@ -119,7 +119,8 @@ static void set_empty(hak_bin* bin, uint32_t cap) {
   *bin->end = NULL;
 }
 
-void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
+void hak_heap_start_cache(hak_heap* heap, hak_bin* bin) {
+  const uint32_t size_class = bin->size_class;
   HAK_ASSERT(bin->top == bin->end);
   hak_mid_ace_refund(&heap->budget, size_class, hak_bin_cap(bin));
   if (bin->begin == NULL) bin->begin = bin->near_slots;
@@ -127,7 +128,8 @@ void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
 }
 
 /* Slots once had are kept. */
-bool hak_heap_set_cap(hak_bin* bin, uint32_t size_class, uint32_t cap) {
+bool hak_heap_set_cap(hak_bin* bin, uint32_t cap) {
+  const uint32_t size_class = bin->size_class;
   const uint32_t held = hak_bin_held(bin);
   HAK_ASSERT(held <= cap);
   void** begin = bin->begin;
@@ -135,12 +137,10 @@ bool hak_heap_set_cap(hak_bin* bin, uint32_t size_class, uint32_t cap) {
     begin = (void**)hak_metadata_alloc((HAK_BIN_SLOTS(size_class) + 1) * sizeof(void*), HAK_CACHE_LINE_BYTES);
     if (begin == NULL) return false;
   }
-  void** const top = begin + cap - held;
-  memmove(top, bin->top, held * sizeof(void*));
+  memmove(begin + cap - held, bin->top, held * sizeof(void*));
   bin->begin = begin;
-  bin->top = top;
-  bin->end = begin + cap;
-  *bin->end = NULL;
+  set_empty(bin, cap);
+  bin->top -= held;
   return true;
 }
 
@@ -159,7 +159,7 @@ static void set_limit(hak_heap* heap, uint64_t limit_bytes) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0 || bin->begin != bin->end) continue;
-    hak_heap_start_cache(heap, bin, c);
+    hak_heap_start_cache(heap, bin);
   }
 }
 

@@ -180,11 +180,11 @@ HAK_ALWAYS_INLINE void hak_heap_leave(hak_heap* heap) {
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes);
 
 /** Owner: an empty bin's cache starts anew, with the cap that the budget allows. */
-void hak_heap_start_cache(hak_heap* heap, hak_bin* bin, uint32_t size_class);
+void hak_heap_start_cache(hak_heap* heap, hak_bin* bin);
 
 /** Owner: a bin that holds no more than `cap` blocks may hold so many from now on, at most HAK_BIN_SLOTS. False where
  *  there is no memory for the slots: nothing has changed. */
-bool hak_heap_set_cap(hak_bin* bin, uint32_t size_class, uint32_t cap);
+bool hak_heap_set_cap(hak_bin* bin, uint32_t cap);
 
 /** Owner: gives up an active heap, whose caches are flushed. */
 void hak_heap_park(hak_heap* heap);

@@ -147,7 +147,7 @@ hak_bin* FullyGranted(hak_heap* heap, uint32_t size_class) {
   bin->stride = hak_size_class_table[size_class].block_bytes;
   bin->size_class = static_cast<uint8_t>(size_class);
   bin->begin = bin->top = bin->end = bin->near_slots;
-  EXPECT_TRUE(hak_heap_set_cap(bin, size_class, HAK_BIN_SLOTS(size_class)));
+  EXPECT_TRUE(hak_heap_set_cap(bin, HAK_BIN_SLOTS(size_class)));
   heap->budget.granted_bytes += uint64_t{hak_bin_cap(bin)} * bin->stride;
   return bin;
 }
@@ -157,10 +157,11 @@ TEST_F(Heap, SlotsGrowAndAreKept) {
   hak_heap* heap = hak_heap_acquire(kLimit);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
+    bin->size_class = static_cast<uint8_t>(c);
     bin->begin = bin->top = bin->end = bin->near_slots;
     std::vector<int> blocks(2);
     const auto check = [&](uint32_t cap) {
-      ASSERT_TRUE(hak_heap_set_cap(bin, c, cap));
+      ASSERT_TRUE(hak_heap_set_cap(bin, cap));
       EXPECT_EQ(hak_bin_cap(bin), cap);
       EXPECT_EQ(*bin->end, nullptr);
       while (hak_bin_held(bin) < 2) *--bin->top = &blocks[1 - hak_bin_held(bin)];

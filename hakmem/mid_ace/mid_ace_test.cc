@@ -12,7 +12,9 @@ constexpr uint64_t kMiB = 1024 * 1024;
 constexpr uint32_t kClasses = HAK_SIZE_CLASS_COUNT;
 
 uint32_t SlotsOf(uint32_t size_class) {
-  return size_class < 20 ? 1023 : size_class < HAK_SIZE_CLASS_SHARED_COUNT ? 55 : 23;
+  return size_class <= HAK_SIZE_CLASS_OF_TINY(HAK_SIZE_CLASS_TINY_MAX_BYTES) ? 1023
+         : size_class < HAK_SIZE_CLASS_SHARED_COUNT                          ? 55
+                                                                             : 23;
 }
 
 uint64_t BytesOf(uint32_t size_class, uint32_t cap) {

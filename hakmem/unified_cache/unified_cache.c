@@ -25,14 +25,14 @@ enum {
 
 static void start_bin(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   bin->size_class = (uint8_t)size_class;
-  hak_heap_start_cache(heap, bin, size_class);
+  hak_heap_start_cache(heap, bin);
   bin->stride = hak_size_class_table[size_class].block_bytes;
 }
 
 /* What ACE granted, it gets back where there is no memory for the slots. */
 static void grow(hak_heap* heap, hak_bin* bin, uint32_t cap) {
   const uint32_t old_cap = hak_bin_cap(bin);
-  if (cap == old_cap || hak_heap_set_cap(bin, bin->size_class, cap)) return;
+  if (cap == old_cap || hak_heap_set_cap(bin, cap)) return;
   hak_mid_ace_refund(&heap->budget, bin->size_class, cap - old_cap);
 }
 
@@ -152,7 +152,7 @@ static void review_bin(hak_heap* heap, hak_bin* bin) {
   if (cap == hak_bin_cap(bin)) return;
   const uint32_t held = hak_bin_held(bin);
   if (held > cap) drop_oldest(heap, bin, held - cap);
-  (void)hak_heap_set_cap(bin, c, cap); /* a smaller one: the slots are there */
+  (void)hak_heap_set_cap(bin, cap); /* a smaller one: the slots are there */
 }
 
 static void empty_bin(hak_heap* heap, hak_bin* bin) {
@@ -168,7 +168,7 @@ static HAK_NOINLINE void follow_surplus(hak_heap* heap, uint32_t surplus_count) 
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
     drop_oldest(heap, bin, hak_bin_held(bin));
-    hak_heap_start_cache(heap, bin, c);
+    hak_heap_start_cache(heap, bin);
   }
 }
 

@@ -27,9 +27,9 @@ using UnifiedCacheDeathTest = UnifiedCache;
 TEST_F(UnifiedCache, TheBlockFreedLastIsNotTakenAgain) {
   void* block = Alloc(ClassOf(64));
   Free(block);
-  const uint64_t held = HeldBy(Bin(ClassOf(64)));
+  const uint64_t held = hak_bin_held(Bin(ClassOf(64)));
   EXPECT_EQ(Misuse([&] { Spill(block); }), 1u);
-  EXPECT_EQ(HeldBy(Bin(ClassOf(64))), held);
+  EXPECT_EQ(hak_bin_held(Bin(ClassOf(64))), held);
   ExpectNoBlockTwice(ClassOf(64), 100);
 }
 
@@ -164,7 +164,7 @@ TEST_F(UnifiedCache, MisuseAmidRowsOfNeighboursIsFoundAndChangesNothing) {
     std::sort(blocks.begin(), blocks.end());
     live_ = blocks;
     for (int round = 0; round < 3000; round++) {
-      ASSERT_EQ(HeldBy(Bin(c)), 0u);
+      ASSERT_EQ(hak_bin_held(Bin(c)), 0u);
       std::set<void*> freed;
       uint64_t misuse = 0;
       while (Bin(c)->top != Bin(c)->begin) {
@@ -295,10 +295,10 @@ TEST_F(UnifiedCache, WithoutMemoryForMoreSlotsTheCapStays) {
   }
   EXPECT_EQ(hak_bin_cap(Bin(c)), 64u);
   EXPECT_EQ(heap_->budget.granted_bytes, 64u * 64);
-  EXPECT_TRUE(hak_heap_set_cap(Bin(c), c, HAK_BIN_NEAR_SLOTS(c))) << "these need none";
+  EXPECT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_NEAR_SLOTS(c))) << "these need none";
   hak_os_fake_reset();
-  EXPECT_TRUE(hak_heap_set_cap(Bin(c), c, HAK_BIN_SLOTS(c)));
-  EXPECT_TRUE(hak_heap_set_cap(Bin(c), c, 64));
+  EXPECT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));
+  EXPECT_TRUE(hak_heap_set_cap(Bin(c), 64));
   for (void* block : live) Free(block);
 }
 
@@ -335,13 +335,13 @@ TEST_F(UnifiedCache, AnIdleBinGivesHalfOfItsCapBackAnEpoch) {
   }
   pass_epoch(); /* the bin was used in this epoch */
   const uint64_t cap = hak_bin_cap(Bin(idle));
-  EXPECT_EQ(HeldBy(Bin(idle)), cap);
+  EXPECT_EQ(hak_bin_held(Bin(idle)), cap);
   const uint64_t granted_bytes = heap_->budget.granted_bytes - hak_bin_cap(Bin(busy)) * BytesOf(busy);
   std::vector<void*> newest;
   for (uint64_t i = 0; i < cap / 2; i++) newest.push_back(Bin(idle)->begin[i]);
   pass_epoch();
   EXPECT_EQ(hak_bin_cap(Bin(idle)), cap / 2);
-  EXPECT_EQ(HeldBy(Bin(idle)), cap / 2);
+  EXPECT_EQ(hak_bin_held(Bin(idle)), cap / 2);
   for (uint64_t i = 0; i < cap / 2; i++) EXPECT_EQ(Bin(idle)->begin[i], newest[i]);
   EXPECT_EQ(Bin(idle)->begin[cap / 2], nullptr);
   EXPECT_EQ(heap_->budget.granted_bytes - hak_bin_cap(Bin(busy)) * BytesOf(busy),

@@ -66,7 +66,7 @@ TEST_F(UnifiedCache, BatchesGrowWhileMissesFollowEachOther) {
   const uint32_t c = ClassOf(64);
   const auto batch_of_next_miss = [&] {
     live_.push_back(Refill(c));
-    const uint64_t held = HeldBy(Bin(c));
+    const uint64_t held = hak_bin_held(Bin(c));
     live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
     Bin(c)->top = Bin(c)->end; /* the program took them all */
     return held;
@@ -84,7 +84,7 @@ TEST_F(UnifiedCache, LargeBlocksLeaveTheRunOneAtATime) {
   for (const size_t bytes : {4096, 32768, 65536}) {
     const uint32_t c = ClassOf(bytes);
     for (int i = 0; i < 5; i++) live_.push_back(Refill(c));
-    EXPECT_EQ(HeldBy(Bin(c)), 0u) << bytes;
+    EXPECT_EQ(hak_bin_held(Bin(c)), 0u) << bytes;
   }
 }
 
@@ -116,12 +116,12 @@ TEST_F(UnifiedCache, ASpillDropsTheOldestAndKeepsTheNewestOnTop) {
   Flush();
   live_.assign(blocks.begin() + 33, blocks.end());
   EXPECT_EQ(hak_bin_cap(Bin(c)), 32u);
-  EXPECT_EQ(HeldBy(Bin(c)), 0u);
+  EXPECT_EQ(hak_bin_held(Bin(c)), 0u);
   for (size_t i = 0; i < 32; i++) Free(blocks[i]);
   EXPECT_EQ(Bin(c)->top, Bin(c)->begin);
   Bin(c)->streak = 0;
   Spill(blocks[32]);
-  EXPECT_EQ(HeldBy(Bin(c)), 32u - (32 / 4 + 1) + 1);
+  EXPECT_EQ(hak_bin_held(Bin(c)), 32u - (32 / 4 + 1) + 1);
   EXPECT_EQ(*Bin(c)->top, blocks[32]);
   for (size_t i = 0; i <= 32; i++) {
     EXPECT_EQ(IsFreeInSlab(blocks[i]), i <= 32 / 4) << i;
@@ -139,9 +139,9 @@ TEST_F(UnifiedCache, SpillsInARowGrowUntilTheyEmptyTheCache) {
   heap_->ace[c] = {}; /* no swing, as which the misses just seen would count */
   size_t freed = 0;
   for (const uint64_t dropped : {32 / 8 + 1, 32 / 4 + 1, 32, 32}) {
-    while (HeldBy(Bin(c)) != 32) Push(blocks[freed++]);
+    while (hak_bin_held(Bin(c)) != 32) Push(blocks[freed++]);
     Spill(blocks[freed++]);
-    EXPECT_EQ(HeldBy(Bin(c)), 32 - dropped + 1);
+    EXPECT_EQ(hak_bin_held(Bin(c)), 32 - dropped + 1);
   }
   live_.assign(blocks.begin() + freed, blocks.end());
 }
@@ -161,7 +161,6 @@ TEST_F(UnifiedCache, SpillsInEveryOrderGiveEveryBlockBack) {
   }
 }
 
-// surplus.h: what is cached would keep slabs and SuperSlabs from going.
 TEST_F(UnifiedCache, WhatNobodyAsksForGoesBackWhenTheProcessGrows) {
   const uint32_t idle = ClassOf(64);
   const uint32_t busy = ClassOf(1024);
@@ -176,23 +175,24 @@ TEST_F(UnifiedCache, WhatNobodyAsksForGoesBackWhenTheProcessGrows) {
     live_.push_back(Alloc(growing));
   };
   grow();
-  EXPECT_NE(HeldBy(Bin(idle)), 0u) << "it was asked for before that";
+  EXPECT_NE(hak_bin_held(Bin(idle)), 0u) << "it was asked for before that";
   for (void* block : AllocMany(busy, 100)) Free(block);
   grow();
-  EXPECT_EQ(HeldBy(Bin(idle)), 0u);
+  EXPECT_EQ(hak_bin_held(Bin(idle)), 0u);
   EXPECT_EQ(Bin(idle)->run_mask, 0u);
   EXPECT_EQ(Bin(idle)->current, nullptr);
   EXPECT_EQ(hak_bin_cap(Bin(idle)), cap);
-  EXPECT_NE(HeldBy(Bin(busy)), 0u);
+  EXPECT_NE(hak_bin_held(Bin(busy)), 0u);
 }
 
+// surplus.h: what is cached would keep slabs and SuperSlabs from going.
 TEST_F(UnifiedCache, CachesAreEmptiedAndStartAnewWhenThereIsTooMuchFree) {
   const uint32_t c = ClassOf(64);
   const uint32_t other = ClassOf(1024);
   live_ = AllocMany(c, 200);
   const std::vector<void*> others = AllocMany(other, 20);
   for (void* block : others) Free(block);
-  ASSERT_NE(HeldBy(Bin(other)), 0u);
+  ASSERT_NE(hak_bin_held(Bin(other)), 0u);
   for (int i = 0; i < 20; i++) {
     for (int k = 0; k < 100; k++) Free(live_[static_cast<size_t>(k)]);
     for (int k = 0; k < 100; k++) live_[static_cast<size_t>(k)] = Alloc(c);
@@ -211,9 +211,9 @@ TEST_F(UnifiedCache, CachesAreEmptiedAndStartAnewWhenThereIsTooMuchFree) {
   Spill(last);
   live_.pop_back();
   EXPECT_EQ(hak_bin_cap(Bin(c)), 32u);
-  EXPECT_EQ(HeldBy(Bin(c)), 1u) << "the one just freed";
+  EXPECT_EQ(hak_bin_held(Bin(c)), 1u) << "the one just freed";
   EXPECT_EQ(*Bin(c)->top, last);
-  EXPECT_EQ(HeldBy(Bin(other)), 0u);
+  EXPECT_EQ(hak_bin_held(Bin(other)), 0u);
   for (void* block : others) EXPECT_TRUE(hak_registry_word(block) == HAK_REGISTRY_NONE || IsFreeInSlab(block));
 }
 
@@ -226,7 +226,7 @@ TEST_F(UnifiedCache, FlushReleasesEverySlabAndIsIdempotent) {
   Flush();
   EXPECT_EQ(hak_shared_pool_read_figures().live_slabs, 0u);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
-    EXPECT_EQ(HeldBy(Bin(c)), 0u);
+    EXPECT_EQ(hak_bin_held(Bin(c)), 0u);
     EXPECT_EQ(Bin(c)->run_mask, 0u);
     EXPECT_EQ(Bin(c)->current, nullptr);
     EXPECT_EQ(Bin(c)->partial, nullptr);
@@ -266,7 +266,7 @@ TEST_F(UnifiedCache, HoldsIsTrueOfSlotsAndRunOnly) {
   EXPECT_FALSE(hak_unified_cache_holds(bin, live));
   EXPECT_FALSE(hak_unified_cache_holds(bin, nullptr));
   EXPECT_FALSE(hak_unified_cache_holds(bin, &c));
-  ASSERT_GT(HeldBy(bin), 0u);
+  ASSERT_GT(hak_bin_held(bin), 0u);
   ASSERT_NE(bin->run_mask, 0u);
   for (void** slot = bin->top; slot < bin->end; slot++) EXPECT_TRUE(hak_unified_cache_holds(bin, *slot));
   for (uint32_t bit = 0; bit < 64; bit++) {

@@ -28,8 +28,6 @@ inline bool IsFreeInSlab(const void* ptr) {
   return (slab->free_bits[index / 64] >> (index % 64)) & 1;
 }
 
-inline uint64_t HeldBy(const hak_bin* bin) { return hak_bin_held(bin); }
-
 // A heap of its own for every test, and nothing left of it afterwards.
 class UnifiedCache : public testing::Test {
  protected:
