@@ -1,13 +1,16 @@
 // What is dirty and what reads as zero, giving memory back, and what the kernel refuses.
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/shared_pool/superslab_inl.h"
 #include "hakmem/shared_pool/test_pool.h"
 
 #include "gtest/gtest.h"
@@ -251,6 +254,32 @@ TEST_F(EmptyCache, Invariant3ReusedUnitsAreDirtyWhereTheyWereUsed) {
   EXPECT_TRUE(zeroed);
   EXPECT_TRUE(ReadsAsZero(rest->base, 28 * kUnit));
   ReleaseAll({first, rest});
+}
+
+// Pages between the two that are in memory.
+size_t ResidentPages(const void* begin, const void* end) {
+  const size_t page_bytes = hak_os_page_bytes();
+  const uintptr_t first = hak_round_up(reinterpret_cast<uintptr_t>(begin), page_bytes);
+  std::vector<unsigned char> pages(reinterpret_cast<uintptr_t>(end) / page_bytes - first / page_bytes);
+  EXPECT_EQ(mincore(reinterpret_cast<void*>(first), pages.size() * page_bytes, pages.data()), 0) << errno;
+  return static_cast<size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; }));
+}
+
+TEST_F(EmptyCache, TheBitmapsOfAnUnmappedSuperSlabGoWithIt) {
+  for (const bool is_refused : {true, false}) {
+    hak_slab* slabs[HAK_SUPERSLAB_UNITS];
+    for (hak_slab*& slab : slabs) slab = Acquire(0);
+    const hak_superslab* superslab = slabs[0]->superslab;
+    ASSERT_EQ(superslab, slabs[31]->superslab);
+    const size_t pages = ResidentPages(superslab->bitmaps, superslab + 1);
+    EXPECT_TRUE(pages == 8 || hak_os_page_bytes() != 4096) << pages;
+    for (hak_slab* slab : slabs) Release(slab);
+    if (is_refused) hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EINVAL);
+    hak_shared_pool_purge(kStartMs, 0);
+    EXPECT_EQ(Figures().superslabs, 0u);
+    EXPECT_EQ(ResidentPages(superslab->bitmaps, superslab + 1), is_refused ? pages : 0u);
+    hak_os_fake_fail_never(HAK_OS_FAKE_MADVISE);
+  }
 }
 
 TEST_F(EmptyCache, RefusedMunmapParksTheRangePurged) {

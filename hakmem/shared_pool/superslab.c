@@ -89,8 +89,8 @@ static hak_superslab* unlisted_descriptor(void) {
     hak_slab* slab = &superslab->slabs[i];
     slab->superslab = superslab;
     slab->first_unit = (uint8_t)i;
-    slab->free_bits = superslab->bitmaps[i];
-    slab->remote_bits = (hak_atomic_u64*)(superslab->bitmaps[i] + HAK_SLAB_WORDS_MAX);
+    slab->free_bits = superslab->bitmaps + (size_t)i * HAK_SUPERSLAB_BITMAP_WORDS;
+    slab->remote_bits = (hak_atomic_u64*)(slab->free_bits + HAK_SLAB_WORDS_MAX);
   }
   return superslab;
 }
@@ -143,6 +143,15 @@ hak_superslab* hak_superslab_map(void) {
   return superslab;
 }
 
+/* After a peak the bitmaps of SuperSlabs that are gone would be most of what stays: 2 % of it. */
+static void purge_bitmaps(hak_superslab* superslab) {
+  const size_t page_bytes = hak_os_page_bytes();
+  const uintptr_t begin = hak_round_up((uintptr_t)superslab->bitmaps, page_bytes);
+  const uintptr_t end = (uintptr_t)(superslab + 1) & ~(uintptr_t)(page_bytes - 1);
+  /* Refused: they are as good as they were. */
+  if (begin < end) (void)hak_os_purge((void*)begin, end - begin);
+}
+
 bool hak_superslab_unmap(hak_superslab* superslab) {
   HAK_ASSERT(hak_u32_load_relaxed(&superslab->free_units) == 0);
   hak_u32_store_relaxed(&superslab->in_use, 0);
@@ -154,6 +163,7 @@ bool hak_superslab_unmap(hak_superslab* superslab) {
   }
   hak_superslab_count(0, -(int64_t)hak_bits_count(hak_u32_load_relaxed(&superslab->dirty_units)));
   hak_u32_fetch_sub_relaxed(&superslabs.mapped, 1);
+  purge_bitmaps(superslab);
   push(&superslabs.unused, superslab);
   return true;
 }
