@@ -260,8 +260,9 @@ TEST_F(EmptyCache, Invariant3ReusedUnitsAreDirtyWhereTheyWereUsed) {
 size_t ResidentPages(const void* begin, const void* end) {
   const size_t page_bytes = hak_os_page_bytes();
   const uintptr_t first = hak_round_up(reinterpret_cast<uintptr_t>(begin), page_bytes);
-  if (first >= reinterpret_cast<uintptr_t>(end)) return 0;
-  std::vector<unsigned char> pages(reinterpret_cast<uintptr_t>(end) / page_bytes - first / page_bytes);
+  const uintptr_t behind = reinterpret_cast<uintptr_t>(end) / page_bytes * page_bytes;
+  if (first >= behind) return 0;
+  std::vector<unsigned char> pages((behind - first) / page_bytes);
   EXPECT_EQ(mincore(reinterpret_cast<void*>(first), pages.size() * page_bytes, pages.data()), 0) << errno;
   return static_cast<size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; }));
 }
