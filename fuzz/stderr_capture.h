@@ -30,12 +30,14 @@ class StderrCapture {
     FUZZ_CHECK(dup2(file_, STDERR_FILENO) >= 0);
   }
 
-  /** What was written since Begin. */
+  /** What was written since Begin, without what libFuzzer writes when a signal asks it to end. */
   std::string End() {
     FUZZ_CHECK(dup2(stderr_, STDERR_FILENO) >= 0);
     std::string text(static_cast<size_t>(lseek(file_, 0, SEEK_END)), '\0');
     FUZZ_CHECK(pread(file_, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
-    return text;
+    const std::string asked_to_end = "INFO: signal received, trying to exit gracefully\n";
+    const size_t at = text.find(asked_to_end);
+    return at == std::string::npos ? text : text.erase(at, asked_to_end.size());
   }
 
  private:
