@@ -58,6 +58,11 @@ static void* use_everything(void* session) {
 /* How many threads there are at a time. */
 static uint64_t most_threads(const stress_session* session) { return session->threads * (1 + session->burst); }
 
+/* AddressSanitizer keeps what was freed with libc's free for a while, up to 256 MB: of each thread that was, what libc had
+ * allocated for it. Blocks of HAKMEM's are not there. */
+const char* __asan_default_options(void);
+const char* __asan_default_options(void) { return "quarantine_size_mb=0"; }
+
 /* What the first use of everything brings in is no leak: code, tables, the stacks that libc keeps for the next
  * threads, and what a sanitizer keeps of each. */
 static void warm_up(stress_session* session) {
