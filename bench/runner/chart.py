@@ -1,4 +1,4 @@
-"""Draws results.json: every row's speed and peak RSS beside the baseline's, or the page that tools/bench writes.
+"""Shows results.json: every row's speed and peak RSS beside the baseline's, the page that tools/bench writes, or a summary.
 
 Run by tools/chart; pictures need matplotlib.
 """
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.runner import library, page
+from bench.runner import library, page, summary
 
 _OURS = "hakmem"
 _COLOURS = {"hakmem": "#c8102e", "mimalloc": "#1f77b4", "tcmalloc": "#2ca02c", "jemalloc": "#9467bd", "glibc": "#7f7f7f"}
@@ -81,22 +81,24 @@ def draw(document: dict[str, Any], out: Path) -> None:
 
 
 def write(document: dict[str, Any], out: Path) -> None:
-    """Writes the page for a name that ends in .html, a picture otherwise."""
-    if out.suffix != ".html":
+    """Writes the page for a name that ends in .html, the summary into a file that ends in .md, a picture otherwise."""
+    if out.suffix not in (".html", ".md"):
         draw(document, out)
         return
     try:
-        text = page.to_html(document, library.load())
+        if out.suffix == ".md":
+            summary.write(document, out)
+        else:
+            out.write_text(page.to_html(document, library.load()), encoding="utf-8")
     except KeyError as error:
         raise ValueError(f"the results lack {error}: they are of an older tools/bench") from error
-    out.write_text(text, encoding="utf-8")
 
 
 def main(argv: list[str]) -> int:
     """`RESULTS.json PICTURE`: the exit status."""
     if len(argv) != 2 or argv[0].startswith("-"):
         print("usage: tools/chart RESULTS.json PICTURE.svg    draws what tools/bench measured; as a page with all figures "
-              "where the name ends in .html", file=sys.stderr)
+              "where the name ends in .html; as a summary between its two marks in a file whose name ends in .md", file=sys.stderr)
         return 0 if argv in (["-h"], ["--help"]) else 2
     try:
         write(load(Path(argv[0])), Path(argv[1]))
