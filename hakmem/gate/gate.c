@@ -236,12 +236,28 @@ void* hak_gate_pvalloc(size_t size_bytes) {
 
 /* --- free --- */
 
+static bool is_of_parked(const hak_slab* slab) {
+  if (hak_heap_parked_count() == 0) return false;
+  const hak_mailbox* mailbox = (const hak_mailbox*)hak_ptr_load_relaxed(&slab->mailbox);
+  return mailbox == NULL || hak_u32_load_relaxed(&mailbox->heap->state) == HAK_HEAP_PARKED;
+}
+
+/* Another thread's block joins this thread's cache, as far as there is room and it shares no cache line with a block that
+ * the other may hold: threads that exchange blocks then need no atomic for most. It goes home when it leaves the cache. What
+ * an ended thread left behind goes home at once, where it empties slabs. */
+static inline bool caches_foreign(hak_heap* heap, const hak_slab* slab, uint32_t index, void* ptr) {
+  if (!hak_unified_cache_keeps_foreign(heap, slab->block_bytes) || hak_remote_free_holds(heap, slab, index))
+    return false;
+  hak_bin* bin = hak_heap_bin(heap, slab->size_class);
+  return bin->top != bin->begin && !is_of_parked(slab) && hak_hot_box_push_to(bin, ptr);
+}
+
 static void free_in_slab(const block_info* info, void* ptr) {
   hak_heap* heap = hak_lifecycle_enter();
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
   if (hak_heap_owns_word(heap, info->word)) {
     hak_unified_cache_spill(heap, (hak_bin*)(uintptr_t)info->word, ptr);
-  } else {
+  } else if (!HAK_CFG_ASAN || !caches_foreign(heap, info->slab, info->index, ptr)) { /* else keeps_foreign tried it */
     result = hak_remote_free_push(heap, info->slab, info->index);
   }
   hak_lifecycle_leave(heap);
@@ -252,19 +268,21 @@ static void free_in_slab(const block_info* info, void* ptr) {
   }
 }
 
-/* Another thread's block that joins others of its word in the out-box: no bracket, since one store does it. */
-static inline bool joins_outbox(const void* ptr) {
+/* Another thread's block that joins others of its word in the out-box, or that this thread caches as its own: no bracket,
+ * since one store does it. */
+static inline bool keeps_foreign(void* ptr) {
   hak_heap* heap = hak_heap_current;
   const uint64_t word = hak_registry_word(ptr);
   if (word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, word) || !hak_heap_is_real(heap)) return false;
   const hak_slab* slab = (const hak_slab*)hak_registry_owner(ptr);
   const uint32_t index = hak_slab_index(slab, ptr);
-  return hak_slab_is_block(slab, index, ptr) && hak_remote_free_try_join(heap, slab, index);
+  if (!hak_slab_is_block(slab, index, ptr)) return false;
+  return hak_remote_free_try_join(heap, slab, index) || caches_foreign(heap, slab, index, ptr);
 }
 
 void hak_gate_free_slow(void* ptr) {
   if (ptr == NULL) return;
-  if (!HAK_CFG_ASAN && joins_outbox(ptr)) return;
+  if (!HAK_CFG_ASAN && keeps_foreign(ptr)) return;
   block_info info;
   if (HAK_UNLIKELY(!find_live_block(ptr, &info))) return;
   if (HAK_CFG_ASAN) hak_poison(ptr, info.usable_bytes);
@@ -301,6 +319,8 @@ bool hak_gate_audit_free(const void* ptr) {
     /* Only the owner may look at the slab's own bits and its caches. */
     is_free = is_free || (info.slab->free_bits[info.index / 64] & bit) != 0;
     is_free = is_free || hak_unified_cache_holds((const hak_bin*)(uintptr_t)info.word, ptr);
+  } else {
+    is_free = is_free || hak_unified_cache_holds(hak_heap_bin(hak_heap_current, info.slab->size_class), ptr);
   }
   if (is_free) hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, info.usable_bytes);
   return !is_free;

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 #include <random>
 #include <set>
 #include <string>
@@ -13,6 +15,8 @@
 
 #include "hakmem/gate/gate_test_inl.h"
 #include "hakmem/os/os_fake.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/unified_cache/unified_cache.h"
 #include <hakmem/hakmem.h>
 
 #include "gtest/gtest.h"
@@ -287,6 +291,146 @@ TEST_F(Gate, ABatchMayBeFreedByAnotherThread) {
   ASSERT_EQ(hak_malloc_batch(64, again.size(), again.data()), again.size());
   EXPECT_EQ(std::set<void*>(again.begin(), again.end()).size(), again.size());
   hak_free_batch(again.data(), again.size());
+}
+
+// --- blocks of other threads ---
+
+// Calls `act` in a thread that has a heap and, of each of the sizes, some blocks, and goes on living until `act` has returned
+// in this one.
+template <typename Act>
+void WithOther(const std::vector<size_t>& sizes, Act act) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<void*> blocks;
+  bool is_ready = false, is_done = false;
+  std::thread other([&] {
+    std::unique_lock<std::mutex> lock(mutex);
+    for (const size_t size : sizes) blocks.push_back(hak_malloc(size));
+    is_ready = true;
+    changed.notify_all();
+    changed.wait(lock, [&] { return is_done; });
+  });
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return is_ready; });
+  }
+  act(blocks);
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    is_done = true;
+  }
+  changed.notify_all();
+  other.join();
+}
+
+// Frees `block` after a block of this thread's: whoever allocates two of the size then may get both back.
+bool IsReused(void* block, size_t size) {
+  void* mine = hak_malloc(size);
+  void* another = hak_malloc(size);
+  hak_free(mine); /* room in the cache for one more */
+  hak_free(block);
+  void* first = hak_malloc(size);
+  void* second = hak_malloc(size);
+  const bool reused = first == block || second == block;
+  for (void* ptr : {another, first, second}) hak_free(ptr);
+  return reused;
+}
+
+// Sizes of blocks that a thread frees one by one until it counts as one that exchanges blocks with others.
+std::vector<size_t> ExchangeSizes() { return std::vector<size_t>(2 * HAK_UNIFIED_CACHE_EXCHANGE, 96); }
+
+void Exchange(const std::vector<void*>& blocks) {
+  std::vector<void*> shuffled(blocks.begin(), blocks.begin() + 2 * HAK_UNIFIED_CACHE_EXCHANGE);
+  std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(7)); /* few meet one of their word in the out-box */
+  for (void* block : shuffled) hak_free(block);
+}
+
+// Each in a thread of its own: how often it has freed others' blocks is counted from its first call on.
+template <typename Test>
+void InNewThread(Test test) {
+  std::thread([&] { test(); }).join();
+}
+
+TEST_F(Gate, AThreadThatExchangesBlocksReusesThoseOfOthers) {
+  std::vector<size_t> sizes = ExchangeSizes();
+  sizes.insert(sizes.end(), {64, 256, 1024, 20000});
+  WithOther(sizes, [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
+      EXPECT_TRUE(IsReused(block[0], 64));
+      EXPECT_TRUE(IsReused(block[1], 256));
+      EXPECT_TRUE(IsReused(block[2], 1024));
+      EXPECT_TRUE(IsReused(block[3], 20000));
+    });
+  });
+}
+
+// Small ones would share a cache line with what the other thread still has; large ones would hold a slab of its.
+TEST_F(Gate, SmallAndLargeBlocksOfAnotherThreadGoHomeAllTheSame) {
+  std::vector<size_t> sizes = ExchangeSizes();
+  sizes.insert(sizes.end(), {16, 48, 64 * kKiB});
+  WithOther(sizes, [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
+      EXPECT_FALSE(IsReused(block[0], 16));
+      EXPECT_FALSE(IsReused(block[1], 48));
+      EXPECT_FALSE(IsReused(block[2], 64 * kKiB));
+    });
+  });
+}
+
+TEST_F(Gate, AThreadThatTakesOverAFewBlocksSendsThemHome) {
+  WithOther({64, 256}, [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      EXPECT_FALSE(IsReused(blocks[0], 64));
+      EXPECT_FALSE(IsReused(blocks[1], 256));
+    });
+  });
+}
+
+TEST_F(Gate, BlocksOfAThreadThatEndedGoHome) {
+  WithOther(ExchangeSizes(), [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      void* mine = hak_malloc(64); /* a slab of this thread's own: it does not take over the other's */
+      void* block = nullptr;
+      std::thread([&] { block = hak_malloc(64); }).join();
+      EXPECT_FALSE(IsReused(block, 64));
+      hak_free(mine);
+    });
+  });
+}
+
+// More than the cache holds, between blocks of this thread's own. In the end all of it is home, and goes with its thread.
+TEST_F(Gate, ManyBlocksOfAnotherThreadGoHomeInTheEnd) {
+  hak_trim();
+  const uint64_t before = hak_shared_pool_read_figures().live_bytes;
+  for (const size_t size : {64, 200, 3000}) {
+    std::vector<size_t> sizes = ExchangeSizes();
+    sizes.insert(sizes.end(), 3000, size);
+    WithOther(sizes, [&](const std::vector<void*>& all) {
+      InNewThread([&] {
+        Exchange(all);
+        std::vector<void*> blocks(all.begin() + 2 * HAK_UNIFIED_CACHE_EXCHANGE, all.end());
+        std::vector<void*> mine(100);
+        ASSERT_EQ(hak_malloc_batch(size, mine.size(), mine.data()), mine.size());
+        for (size_t i = 0; i < blocks.size(); i++) Fill(blocks[i], size, i);
+        for (size_t i = 0; i < blocks.size(); i += 3) {
+          hak_free(blocks[i]);
+          blocks[i] = nullptr;
+          if (i % 50 == 0) std::swap(mine[i / 50], blocks[i]); /* one of this thread's leaves its cache later */
+        }
+        for (size_t i = 0; i < blocks.size(); i++) ASSERT_TRUE(i % 3 == 0 || Holds(blocks[i], size, i));
+        hak_free_batch(blocks.data(), blocks.size());
+        hak_free_batch(mine.data(), mine.size());
+        hak_trim();
+      });
+    });
+    hak_trim();
+    EXPECT_EQ(hak_shared_pool_read_figures().live_bytes, before) << size;
+  }
 }
 
 // --- questions ---

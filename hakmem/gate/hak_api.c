@@ -6,9 +6,9 @@
 #include "hakmem/report/report.h"
 #include <hakmem/hakmem.h>
 
-void* hak_malloc(size_t size) { return hak_gate_malloc(size); }
+HAK_HIT_PATH void* hak_malloc(size_t size) { return hak_gate_malloc(size); }
 
-void hak_free(void* ptr) { hak_gate_free(ptr); }
+HAK_HIT_PATH void hak_free(void* ptr) { hak_gate_free(ptr); }
 
 void* hak_calloc(size_t count, size_t size) { return hak_gate_calloc(count, size); }
 

@@ -23,9 +23,9 @@ HAK_EXPORT void* pvalloc(size_t size);
 HAK_EXPORT int malloc_trim(size_t pad);
 HAK_EXPORT void malloc_stats(void);
 
-HAK_EXPORT void* malloc(size_t size) { return hak_gate_malloc(size); }
+HAK_EXPORT HAK_HIT_PATH void* malloc(size_t size) { return hak_gate_malloc(size); }
 
-HAK_EXPORT void free(void* ptr) { hak_gate_free(ptr); }
+HAK_EXPORT HAK_HIT_PATH void free(void* ptr) { hak_gate_free(ptr); }
 
 HAK_EXPORT void* calloc(size_t count, size_t size) { return hak_gate_calloc(count, size); }
 

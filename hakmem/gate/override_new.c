@@ -82,10 +82,10 @@ HAK_ALWAYS_INLINE void* new_block_nothrow(size_t size, const void* tag) {
 /* Declares and defines one exported function. */
 #define EXPORT_NEW(name, parameters, body) \
   HAK_EXPORT void* name parameters;        \
-  HAK_EXPORT void* name parameters { return body; }
+  HAK_EXPORT HAK_HIT_PATH void* name parameters { return body; }
 #define EXPORT_DELETE(name, parameters) \
   HAK_EXPORT void name parameters;      \
-  HAK_EXPORT void name parameters { hak_gate_free(ptr); }
+  HAK_EXPORT HAK_HIT_PATH void name parameters { hak_gate_free(ptr); }
 
 /* The tag is std::nothrow_t's address; the size and alignment of a delete are the block's and not needed. */
 EXPORT_NEW(_Znwm, (size_t size), new_block(size))

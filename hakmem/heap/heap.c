@@ -171,6 +171,7 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   if (heap == NULL) heap = new_heap();
   if (heap != NULL) {
     set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
+    heap->foreign_frees = 0;
     return heap;
   }
   hak_lock_take(&heaps.lock);

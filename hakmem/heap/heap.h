@@ -33,7 +33,8 @@ enum {
   HAK_BIN_FINE_BYTES = 1024,  /* classes up to 128 B */
   HAK_BIN_SHARED_BYTES = 512, /* up to 32 KiB */
   HAK_BIN_UNIT_BYTES = 256,   /* 64 KiB to 256 KiB */
-  HAK_BIN_TINY_SLOTS = 1023,  /* up to 1 KiB: the swings of what builds and drops a thousand small blocks */
+  /* Up to 1 KiB: the swings of what builds and drops a thousand small blocks, and the word that the last refill is over. */
+  HAK_BIN_TINY_SLOTS = 1087,
   HAK_HEAP_SHARED_OFFSET = HAK_SIZE_CLASS_FINE_COUNT * HAK_BIN_FINE_BYTES,
   HAK_HEAP_UNIT_OFFSET =
       HAK_HEAP_SHARED_OFFSET + (HAK_SIZE_CLASS_SHARED_COUNT - HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES,
@@ -120,9 +121,11 @@ typedef struct hak_heap {
   hak_atomic_u32 in_slow_path;
   uint32_t slow_ticks;
   uint32_t surplus_seen; /* hak_shared_pool_surplus_count when the caches were last emptied for it */
-  uint64_t growth_seen;  /* hak_shared_pool_growth_count when idle caches were last emptied for it */
-  hak_atomic_u32 state;  /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
-  uint64_t epoch_ms;     /* when the bins' caps were last reviewed */
+  /* Frees of other threads' blocks that found none of their word in the out-box, since the thread came; halved an epoch. */
+  uint32_t foreign_frees;
+  uint64_t growth_seen; /* hak_shared_pool_growth_count when idle caches were last emptied for it */
+  hak_atomic_u32 state; /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
+  uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
   hak_mid_ace_budget budget;
   hak_mid_ace_bin ace[HAK_SIZE_CLASS_COUNT];
   hak_heap_counters counters;

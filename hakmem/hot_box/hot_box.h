@@ -35,12 +35,9 @@ HAK_ALWAYS_INLINE bool hak_hot_box_pop(hak_bin* bin, void** block) {
   return true;
 }
 
-/** True: `ptr` is cached. False: not a block of this thread's, or the slots are full, or `ptr` is the block that was
- *  freed last (a double free): the slow path tells which. */
-HAK_ALWAYS_INLINE bool hak_hot_box_push(void* ptr) {
-  const uint64_t word = hak_registry_word(ptr);
-  if (HAK_UNLIKELY(!hak_heap_owns_word(hak_heap_current, word))) return false;
-  hak_bin* bin = (hak_bin*)(uintptr_t)word;
+/** True: `ptr`, a block of the bin's class, is cached. False: the slots are full, or `ptr` is the block that was freed last
+ *  (a double free). */
+HAK_ALWAYS_INLINE bool hak_hot_box_push_to(hak_bin* bin, void* ptr) {
   void** const top = bin->top;
   if (HAK_UNLIKELY(top == bin->begin)) return false;
   if (HAK_UNLIKELY(*top == ptr)) return false;
@@ -48,6 +45,14 @@ HAK_ALWAYS_INLINE bool hak_hot_box_push(void* ptr) {
   hak_compiler_barrier();
   bin->top = top - 1;
   return true;
+}
+
+/** True: `ptr` is cached. False: not a block of this thread's, or one that hak_hot_box_push_to does not take: the slow
+ *  path tells which. */
+HAK_ALWAYS_INLINE bool hak_hot_box_push(void* ptr) {
+  const uint64_t word = hak_registry_word(ptr);
+  if (HAK_UNLIKELY(!hak_heap_owns_word(hak_heap_current, word))) return false;
+  return hak_hot_box_push_to((hak_bin*)(uintptr_t)word, ptr);
 }
 
 #endif /* HAKMEM_HOT_BOX_HOT_BOX_H_ */

@@ -15,6 +15,9 @@ enum {
   /* Slow paths between two looks at the clock. */
   SLOW_PATHS_PER_TICK = 32,
   EPOCH_MS = 1000,
+  EXCHANGE_SLOTS = 64,
+  /* Heaps without a thread that are looked at after blocks of such went home: nobody else may do it soon. */
+  PARKED_HEAPS_PER_SPILL = 2,
   /* Misses or spills in a row until batches have their full size. */
   STREAK_MAX = 2,
   /* Blocks from here on leave the run one at a time: their pages may still be fresh, and calloc wants to know. */
@@ -36,9 +39,18 @@ static void grow(hak_heap* heap, hak_bin* bin, uint32_t cap) {
   hak_mid_ace_refund(&heap->budget, bin->size_class, cap - old_cap);
 }
 
+/* The most that the bin may cache: while blocks are exchanged with other threads, no more than it already may, or a few. What
+ * one thread has too few of, the others have too many of, and more of them in caches are only more memory. */
+static uint32_t slots_of(const hak_heap* heap, const hak_bin* bin) {
+  const uint32_t slots = HAK_BIN_SLOTS(bin->size_class);
+  if (HAK_LIKELY(heap->foreign_frees <= HAK_UNIFIED_CACHE_EXCHANGE) || slots <= EXCHANGE_SLOTS) return slots;
+  const uint32_t cap = hak_bin_cap(bin);
+  return cap > EXCHANGE_SLOTS ? cap : EXCHANGE_SLOTS;
+}
+
 /* Where the blocks of one bitmap word lie. */
 typedef struct word_span {
-  hak_slab* slab; /* NULL: none, and size_bytes is 0 */
+  hak_slab* slab;
   uint32_t word;
   uintptr_t base; /* of block 0 of the word */
   uint64_t size_bytes;
@@ -62,26 +74,23 @@ static word_span span_of(const void* ptr) {
   return span;
 }
 
-/* A cached block whose slab is not this bin's. After a fork the heap of a thread that is gone may be taken whole while
- * a slab of it was adopted by somebody else: such a block goes home as a remote free. Otherwise the program freed it
- * twice, and its slab went back to the pool in between. */
-static void drop_stray(hak_heap* heap, const hak_bin* bin, void* ptr) {
-  bool is_block = false;
+/* A cached block whose slab is not this bin's goes home as a remote free: another thread's that was cached here, or one of
+ * a slab that was adopted by somebody else after a fork left this heap behind, caches and all. Where there is no such block,
+ * the program freed it twice, and its slab went back to the pool in between. True: it went to a parked heap. */
+static bool drop_foreign(hak_heap* heap, const hak_bin* bin, void* ptr) {
+  hak_remote_free_result result = HAK_REMOTE_FREE_DOUBLE;
   if (hak_registry_word(ptr) > HAK_REGISTRY_LAST_TAG) {
     hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
     const uint32_t index = hak_slab_index(slab, ptr);
-    is_block = hak_slab_is_block(slab, index, ptr) && hak_remote_free_push(heap, slab, index) != HAK_REMOTE_FREE_DOUBLE;
+    if (hak_slab_is_block(slab, index, ptr)) result = hak_remote_free_push(heap, slab, index);
   }
-  if (!is_block) hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, bin->stride);
+  if (result == HAK_REMOTE_FREE_DOUBLE) hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, bin->stride);
+  return result == HAK_REMOTE_FREE_TO_PARKED;
 }
 
-/* The mask of the blocks of slots[0 .. count) that are a row, `step` bytes from one to the next, within their word of
- * `blocks` blocks, of which the first is number `index`. */
-static HAK_NOINLINE uint64_t row_mask(void* const* slots, uint64_t count, uint64_t index, uint64_t blocks,
-                                      uint64_t step) {
-  const bool is_upwards = (int64_t)step > 0;
-  const uint64_t room = is_upwards ? blocks - index : index + 1;
-  const uint64_t most = count < room ? count : room;
+/* The blocks of slots[0 .. count) that are a row, `step` bytes from one to the next: how many, at most `most`, at least
+ * one. */
+static HAK_NOINLINE uint64_t row_length(void* const* slots, uint64_t most, uint64_t step) {
   uintptr_t expected = (uintptr_t)slots[0] + step;
   uint64_t n = 1;
   for (; n + 4 <= most; n += 4, expected += 4 * step) { /* four by one branch */
@@ -91,50 +100,82 @@ static HAK_NOINLINE uint64_t row_mask(void* const* slots, uint64_t count, uint64
     if (differs != 0) break;
   }
   for (; n < most && (uintptr_t)slots[n] == expected; n++) expected += step;
-  return hak_bits_low_mask((uint32_t)n) << (is_upwards ? index : index + 1 - n);
+  return n;
 }
 
-/* Moves the `count` oldest cached blocks to their slabs; their slots stay as they are. Blocks that were freed one after
- * the other are often neighbours: as long as they are of one word, no descriptor is looked at, and a row of them is one
- * mask. */
+/* Cached blocks of one bitmap word, one after the other: those of slots[0 .. count) from the first on. */
+typedef struct word_blocks {
+  uint64_t mask;
+  uint64_t count;     /* of slots */
+  uint64_t misplaced; /* 0: each is where a block of the word begins */
+  uint64_t twice;     /* bits met again */
+} word_blocks;
+
+/* slots[0] is a pointer into the span. Blocks that were freed one after the other are often neighbours: a row of them
+ * is one mask. */
+static word_blocks collect_word(void* const* slots, uint64_t count, const word_span* span, uint64_t stride,
+                                uint64_t reciprocal) {
+  word_blocks out = {0, 0, 0, 0};
+  uint64_t offset = (uintptr_t)slots[0] - span->base;
+  const uint64_t step = count > 1 ? (uintptr_t)slots[1] - (uintptr_t)slots[0] : 0;
+  if (step == stride || step == -stride) {
+    const uint64_t index = (offset * reciprocal) >> 32;
+    const uint64_t room = step == stride ? span->size_bytes / stride - index : index + 1;
+    out.count = row_length(slots, count < room ? count : room, step);
+    out.mask = hak_bits_low_mask((uint32_t)out.count) << (step == stride ? index : index + 1 - out.count);
+    out.misplaced = index * stride ^ offset;
+    if (out.count == count) return out;
+    offset = (uintptr_t)slots[out.count] - span->base;
+  }
+  while (offset < span->size_bytes) {
+    const uint64_t index = (offset * reciprocal) >> 32;
+    const uint64_t bit = 1ull << (index % 64);
+    out.misplaced |= index * stride ^ offset;
+    out.twice |= out.mask & bit;
+    out.mask |= bit;
+    if (++out.count == count) break;
+    offset = (uintptr_t)slots[out.count] - span->base;
+  }
+  return out;
+}
+
+/* Once more, one by one: the mask of those that are blocks. What is none, or came before, is reported. */
+static HAK_SLOW uint64_t sort_out_word(void* const* slots, uint64_t count, const word_span* span, uint64_t stride) {
+  uint64_t mask = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t offset = (uintptr_t)slots[i] - span->base;
+    if (offset % stride != 0 || offset >= span->size_bytes) {
+      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, slots[i], (uint32_t)stride);
+      continue;
+    }
+    const uint64_t bit = 1ull << (offset / stride);
+    if ((mask & bit) != 0) hak_slab_report_twice(span->slab, span->word, bit);
+    mask |= bit;
+  }
+  return mask;
+}
+
+/* Moves the `count` oldest cached blocks to their slabs, a bitmap word at a time; their slots stay as they are. */
 static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   const uint64_t stride = bin->stride;
   const uint64_t reciprocal = hak_size_class_table[bin->size_class].reciprocal;
   void** const end = bin->end;
-  word_span span = {NULL, 0, 0, 0};
-  uint64_t mask = 0; /* blocks of the span */
-  uintptr_t last = 0;
-  uint64_t last_step = 0;
-  for (void** at = end - count; at < end; at++) {
-    uint64_t offset = (uintptr_t)*at - span.base;
-    if (offset >= span.size_bytes) {
-      give_word(heap, bin, &span, mask);
-      mask = 0;
-      span = (word_span){NULL, 0, 0, 0};
-      if (HAK_UNLIKELY(hak_registry_word(*at) != (uintptr_t)bin)) {
-        drop_stray(heap, bin, *at);
-        continue;
-      }
-      span = span_of(*at);
-      offset = (uintptr_t)*at - span.base;
-    }
-    const uint64_t index = (offset * reciprocal) >> 32;
-    if (HAK_UNLIKELY(index * stride != offset || offset >= span.size_bytes)) {
-      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, *at, stride);
+  bool to_parked = false;
+  for (void** at = end - count; at < end;) {
+    if (HAK_UNLIKELY(hak_registry_word(*at) != (uintptr_t)bin)) {
+      to_parked |= drop_foreign(heap, bin, *at++);
       continue;
     }
-    uint64_t row = 1ull << (index % 64);
-    const uint64_t step = (uintptr_t)*at - last;
-    if (step == last_step && (step == stride || step == -stride)) {
-      row = row_mask(at, (uint64_t)(end - at), index, span.size_bytes / stride, step);
-      at += hak_bits_count(row) - 1;
+    const word_span span = span_of(*at);
+    word_blocks found = {0, 1, 1, 0}; /* behind the last block */
+    if (HAK_LIKELY((uintptr_t)*at - span.base < span.size_bytes)) {
+      found = collect_word(at, (uint64_t)(end - at), &span, stride, reciprocal);
     }
-    last_step = step;
-    last = (uintptr_t)*at;
-    if (HAK_UNLIKELY((mask & row) != 0)) hak_slab_report_twice(span.slab, span.word, mask & row);
-    mask |= row;
+    if (HAK_UNLIKELY((found.misplaced | found.twice) != 0)) found.mask = sort_out_word(at, found.count, &span, stride);
+    give_word(heap, bin, &span, found.mask);
+    at += found.count;
   }
-  give_word(heap, bin, &span, mask);
+  if (to_parked) hak_shared_pool_drain_parked(PARKED_HEAPS_PER_SPILL);
 }
 
 /* A handler of SIGABRT may allocate, and must not get what has gone back already: misuse aborts at the end. */
@@ -186,6 +227,7 @@ static void tick(hak_heap* heap) {
   const uint64_t now_ms = hak_purge_tick();
   if (now_ms < heap->epoch_ms + EPOCH_MS) return;
   heap->epoch_ms = now_ms;
+  heap->foreign_frees /= 2;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
@@ -213,41 +255,66 @@ static void* pop_run(hak_bin* bin) {
   return bin->run_base + (size_t)bit * bin->stride;
 }
 
-/* slots[0 .. count) = block, block + stride ... Four at a time: three instructions a block instead of seven. */
+/* slots[0 .. count) = block, block + stride ... Four at a time: three instructions a block instead of seven. One pointer
+ * that walks, not four: gcc 12 makes wrong vectors of those at -O3. */
 static void fill_row(void** slots, char* block, uint64_t stride, uint64_t count) {
   uint64_t i = 0;
-  for (char *b1 = block + stride, *b2 = b1 + stride, *b3 = b2 + stride; i + 4 <= count; i += 4) {
+  for (const uint64_t stride3 = 3 * stride; i + 4 <= count; i += 4, block += 4 * stride) {
     slots[i] = block;
-    slots[i + 1] = b1;
-    slots[i + 2] = b2;
-    slots[i + 3] = b3;
-    block += 4 * stride;
-    b1 += 4 * stride;
-    b2 += 4 * stride;
-    b3 += 4 * stride;
+    slots[i + 1] = block + stride;
+    slots[i + 2] = block + 2 * stride;
+    slots[i + 3] = block + stride3;
   }
   for (; i < count; i++, block += stride) slots[i] = block;
 }
 
-/* Moves the `count` lowest blocks of the run to the empty slots, the lowest on top. */
-static void fill_slots(hak_bin* bin, uint64_t count) {
-  void** const top = bin->end - count;
+/* Moves the `count` lowest blocks of the run to slots[0 .. count), the lowest first. */
+HAK_ALWAYS_INLINE void move_run(hak_bin* bin, void** slots, uint64_t count) {
   const uint64_t stride = bin->stride;
   uint64_t mask = bin->run_mask;
   const uint64_t lowest = mask & -mask;
   if ((mask & (mask + lowest)) == 0) {
     /* Neighbours all, as in a fresh slab. */
     char* block = bin->run_base + (mask == 0 ? 0 : hak_bits_lowest(mask)) * stride;
-    fill_row(top, block, stride, count);
+    fill_row(slots, block, stride, count);
     mask &= ~(hak_bits_low_mask((uint32_t)count) * lowest);
   } else {
     for (uint64_t i = 0; i < count; i++) {
-      top[i] = bin->run_base + hak_bits_lowest(mask) * stride;
+      slots[i] = bin->run_base + hak_bits_lowest(mask) * stride;
       mask &= mask - 1;
     }
   }
   bin->run_mask = mask;
-  bin->top = top;
+}
+
+static bool has_next_run(const hak_bin* bin) { return bin->current != NULL && hak_slab_free_count(bin->current) != 0; }
+
+/* The same with the runs that follow in the current slab, as far as it has any. */
+static HAK_NOINLINE void fill_from_runs(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
+  void** const first = bin->end - wanted;
+  uint64_t filled = 0;
+  for (;;) {
+    const uint64_t left = hak_bits_count(bin->run_mask);
+    const uint64_t count = left < wanted - filled ? left : wanted - filled;
+    move_run(bin, first + filled, count);
+    filled += count;
+    if (filled == wanted || !has_next_run(bin)) break;
+    (void)hak_warm_pool_refill_run(heap, bin);
+  }
+  if (filled < wanted) memmove(bin->end - filled, first, filled * sizeof(void*));
+  bin->top = bin->end - filled;
+}
+
+/* Fills the empty slots with up to `wanted` blocks of the run, the lowest on top. */
+static void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
+  const uint64_t left = hak_bits_count(bin->run_mask);
+  if (left < wanted && has_next_run(bin)) {
+    fill_from_runs(heap, bin, wanted);
+    return;
+  }
+  const uint64_t count = left < wanted ? left : wanted;
+  move_run(bin, bin->end - count, count);
+  bin->top = bin->end - count;
 }
 
 /* Makes the bin's run hold blocks. */
@@ -262,17 +329,12 @@ void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
   hak_bin* bin = hak_heap_bin(heap, size_class);
   if (!ensure_run(heap, bin, size_class)) return NULL;
   grow(heap, bin,
-       hak_mid_ace_on_miss(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin),
-                           HAK_BIN_SLOTS(size_class)));
+       hak_mid_ace_on_miss(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin), slots_of(heap, bin)));
   const uint64_t growth_count = hak_shared_pool_growth_count();
   if (HAK_UNLIKELY(heap->growth_seen != growth_count)) follow_growth(heap, growth_count);
   bin->streak = bin->streak < 0 ? 0 : bin->streak < STREAK_MAX ? (int8_t)(bin->streak + 1) : STREAK_MAX;
   void* block = pop_run(bin);
-  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->end) {
-    const uint64_t left = hak_bits_count(bin->run_mask);
-    const uint64_t wanted = batch_size(bin, bin->streak);
-    fill_slots(bin, left < wanted ? left : wanted);
-  }
+  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->end) fill_slots(heap, bin, batch_size(bin, bin->streak));
   return block;
 }
 
@@ -312,8 +374,7 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
   if (HAK_UNLIKELY(heap->surplus_seen != surplus_count)) follow_surplus(heap, surplus_count);
   const uint32_t size_class = slab->size_class;
   grow(heap, bin,
-       hak_mid_ace_on_spill(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin),
-                            HAK_BIN_SLOTS(size_class)));
+       hak_mid_ace_on_spill(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin), slots_of(heap, bin)));
   bin->streak = bin->streak > 0 ? 0 : bin->streak > -STREAK_MAX ? (int8_t)(bin->streak - 1) : -STREAK_MAX;
   if (bin->top == bin->begin && bin->top != bin->end) drop_oldest(heap, bin, spill_size(bin));
   if (bin->top != bin->begin) {

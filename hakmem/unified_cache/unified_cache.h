@@ -2,12 +2,13 @@
  * Owns: each bin's slots, cap and run beyond the two hit paths.
  * Invariants:
  *   1. heap.h, 1 and 2.
- *   2. A cached block's bit in its slab is clear.
+ *   2. A cached block's bit in its slab is clear. The slab may be another heap's: the block goes home through the out-box.
  *   3. Blocks of a run are handed out lowest address first.
  * Threads: the heap's owner, between hak_heap_enter and hak_heap_leave.
  * Ordering: none.
- * Cost: a refill moves up to half a cap from the run, about 5 instructions a block; a spill moves an eighth of the cap to
- *   the slabs, then a quarter, and all of it from the third in a row on: 5 instructions a block to 20.
+ * Cost: a refill moves up to half a cap from the runs of the current slab, about 5 instructions a block; a spill moves an
+ *   eighth of the cap to the slabs, then a quarter, and all of it from the third in a row on: 5 instructions a block for
+ *   rows of neighbours, 15 for others of a word, 60 for one alone.
  * Fails: refill and take return NULL when there is no memory.  Fork: inherited. */
 #ifndef HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_
 #define HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_
@@ -25,6 +26,22 @@ void* hak_unified_cache_take(hak_heap* heap, uint32_t size_class, bool* zeroed);
 
 /** Frees `ptr`, in a slab of `heap`'s, the bin's slots being full. Misuse is reported. */
 void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr);
+
+enum {
+  /** So many frees of other threads' blocks in about a second make an exchange of blocks; before that they go home. Threads
+   *  that take over what others allocated free each block once, and their own from then on. */
+  HAK_UNIFIED_CACHE_EXCHANGE = 16 * 1024
+};
+
+/** Notes a free of another thread's block of so many bytes. True when the thread may cache it. Blocks that may share a cache
+ *  line with one that the other has go home at once (passive false sharing), and those of whole units, each of which keeps a
+ *  slab. */
+HAK_ALWAYS_INLINE bool hak_unified_cache_keeps_foreign(hak_heap* heap, uint32_t block_bytes) {
+  if (block_bytes - HAK_CACHE_LINE_BYTES >= HAK_UNIT_BYTES - HAK_CACHE_LINE_BYTES) return false;
+  if (HAK_LIKELY(heap->foreign_frees > HAK_UNIFIED_CACHE_EXCHANGE)) return true;
+  heap->foreign_frees++;
+  return false;
+}
 
 /** Empties every cache of the heap into its slabs, publishes its out-box, merges remote frees, and releases every
  *  empty slab. */

@@ -283,6 +283,23 @@ TEST_F(UnifiedCache, AThousandBlocksBuiltAndDroppedStayCached) {
   EXPECT_EQ(slow_paths(), before);
 }
 
+TEST_F(UnifiedCache, WhereBlocksAreExchangedCapsStaySmall) {
+  const auto cap_after_swings = [&](size_t bytes) {
+    for (int round = 0; round < 10; round++) {
+      const std::vector<void*> blocks = AllocMany(ClassOf(bytes), 1000);
+      for (void* block : blocks) Free(block);
+    }
+    return hak_bin_cap(Bin(ClassOf(bytes)));
+  };
+  const uint32_t before = cap_after_swings(256);
+  EXPECT_GT(before, 64u);
+  heap_->foreign_frees = HAK_UNIFIED_CACHE_EXCHANGE + 1;
+  EXPECT_EQ(cap_after_swings(128), 64u);
+  EXPECT_EQ(cap_after_swings(256), before); /* what it may already, it may still */
+  heap_->foreign_frees = HAK_UNIFIED_CACHE_EXCHANGE;
+  EXPECT_GT(cap_after_swings(128), 64u);
+}
+
 TEST_F(UnifiedCache, WithoutMemoryForMoreSlotsTheCapStays) {
   const uint32_t c = ClassOf(64);
   std::vector<void*> live = AllocMany(c, 2000);
@@ -324,7 +341,7 @@ TEST_F(UnifiedCache, AnIdleBinGivesHalfOfItsCapBackAnEpoch) {
   const uint32_t idle = ClassOf(64);
   const auto pass_epoch = [&] {
     hak_os_fake_advance_clock_ms(1001);
-    const std::vector<void*> blocks = AllocMany(busy, 3000); /* slow paths enough for a look at the clock */
+    const std::vector<void*> blocks = AllocMany(busy, 30000); /* slow paths enough for a look at the clock */
     for (void* block : blocks) Free(block);
   };
   pass_epoch();

@@ -108,6 +108,59 @@ TEST_F(UnifiedCache, ARunWithHolesGivesJustItsBlocks) {
   live_.insert(live_.end(), again.begin(), again.end());
 }
 
+// A batch of several bitmap words, the last of them the slab's: the slots hold all of it, lowest first, and no gap.
+TEST_F(UnifiedCache, ALargeBatchTakesRunAfterRun) {
+  const uint32_t c = ClassOf(64);
+  live_.push_back(Refill(c));
+  ASSERT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));
+  Bin(c)->streak = 2;
+  const uint32_t blocks = hak_size_class_table[c].blocks;
+  uint32_t handed_out = 0; /* of the slab */
+  for (char* expected = nullptr; handed_out < blocks;) {
+    live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
+    Bin(c)->top = Bin(c)->end;
+    char* block = static_cast<char*>(Refill(c));
+    live_.push_back(block);
+    if (expected == nullptr) {
+      handed_out = static_cast<uint32_t>(block - SlabOf(block)->base) / 64;
+    } else {
+      ASSERT_EQ(block, expected);
+    }
+    const uint32_t held = hak_bin_held(Bin(c));
+    handed_out += 1 + held;
+    ASSERT_LE(handed_out, blocks);
+    /* Half of the cap, unless the slab has no more. */
+    if (handed_out < blocks) {
+      EXPECT_EQ(held, static_cast<uint32_t>(HAK_BIN_SLOTS(c)) / 2);
+    }
+    for (uint32_t i = 0; i < held; i++) ASSERT_EQ(Bin(c)->top[i], block + 64 * (i + 1));
+    expected = block + 64 * (held + 1);
+  }
+  EXPECT_EQ(*Bin(c)->end, nullptr);
+}
+
+// The same with holes: every free block comes out once, whatever their pattern.
+TEST_F(UnifiedCache, ALargeBatchOfRunsWithHolesGivesJustTheirBlocks) {
+  const uint32_t c = ClassOf(64);
+  const std::vector<void*> blocks = AllocMany(c, 1024);
+  ASSERT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));
+  std::set<void*> freed;
+  for (size_t i = 0; i < blocks.size(); i++) {
+    if (i % 5 == 0 || i % 64 == 7) {
+      Free(blocks[i]);
+      freed.insert(blocks[i]);
+    } else {
+      live_.push_back(blocks[i]);
+    }
+  }
+  Flush();
+  Bin(c)->streak = 2;
+  const std::vector<void*> again = AllocMany(c, freed.size());
+  EXPECT_EQ(std::set<void*>(again.begin(), again.end()), freed);
+  EXPECT_TRUE(std::is_sorted(again.begin(), again.end()));
+  live_.insert(live_.end(), again.begin(), again.end());
+}
+
 // --- spill ---
 
 TEST_F(UnifiedCache, ASpillDropsTheOldestAndKeepsTheNewestOnTop) {
