@@ -245,9 +245,8 @@ static bool is_of_parked(const hak_slab* slab) {
 /* Another thread's block joins this thread's cache, as far as there is room and it shares no cache line with a block that
  * the other may hold: threads that exchange blocks then need no atomic for most. It goes home when it leaves the cache. What
  * an ended thread left behind goes home at once, where it empties slabs. */
-static inline bool caches_foreign(hak_heap* heap, const hak_slab* slab, uint32_t index, void* ptr) {
-  if (!hak_unified_cache_keeps_foreign(heap, slab->block_bytes) || hak_remote_free_holds(heap, slab, index))
-    return false;
+static inline bool caches_foreign(hak_heap* heap, const hak_slab* slab, void* ptr) {
+  if (!hak_unified_cache_keeps_foreign(heap, slab->block_bytes)) return false;
   hak_bin* bin = hak_heap_bin(heap, slab->size_class);
   return bin->top != bin->begin && !is_of_parked(slab) && hak_hot_box_push_to(bin, ptr);
 }
@@ -257,7 +256,8 @@ static void free_in_slab(const block_info* info, void* ptr) {
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
   if (hak_heap_owns_word(heap, info->word)) {
     hak_unified_cache_spill(heap, (hak_bin*)(uintptr_t)info->word, ptr);
-  } else if (!HAK_CFG_ASAN || !caches_foreign(heap, info->slab, info->index, ptr)) { /* else keeps_foreign tried it */
+  } else if (!HAK_CFG_ASAN || !caches_foreign(heap, info->slab, ptr)) { /* else keeps_foreign tried it */
+    hak_unified_cache_note_foreign(heap);
     result = hak_remote_free_push(heap, info->slab, info->index);
   }
   hak_lifecycle_leave(heap);
@@ -268,21 +268,20 @@ static void free_in_slab(const block_info* info, void* ptr) {
   }
 }
 
-/* Another thread's block that joins others of its word in the out-box, or that this thread caches as its own: no bracket,
+/* Another thread's block that this thread caches as its own, or that joins others of its word in the out-box: no bracket,
  * since one store does it. */
 static inline bool keeps_foreign(void* ptr) {
   hak_heap* heap = hak_heap_current;
-  const uint64_t word = hak_registry_word(ptr);
-  if (word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, word) || !hak_heap_is_real(heap)) return false;
-  const hak_slab* slab = (const hak_slab*)hak_registry_owner(ptr);
+  const hak_registry_entry entry = hak_registry_look_up(ptr);
+  if (entry.word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, entry.word)) return false;
+  const hak_slab* slab = (const hak_slab*)entry.owner;
   const uint32_t index = hak_slab_index(slab, ptr);
   if (!hak_slab_is_block(slab, index, ptr)) return false;
-  return hak_remote_free_try_join(heap, slab, index) || caches_foreign(heap, slab, index, ptr);
+  return caches_foreign(heap, slab, ptr) || hak_remote_free_try_join(heap, slab, index);
 }
 
-void hak_gate_free_slow(void* ptr) {
-  if (ptr == NULL) return;
-  if (!HAK_CFG_ASAN && keeps_foreign(ptr)) return;
+/* Apart, so that what keeps_foreign serves saves no registers. */
+static HAK_NOINLINE void free_any(void* ptr) {
   block_info info;
   if (HAK_UNLIKELY(!find_live_block(ptr, &info))) return;
   if (HAK_CFG_ASAN) hak_poison(ptr, info.usable_bytes);
@@ -295,6 +294,11 @@ void hak_gate_free_slow(void* ptr) {
     case BLOCK_WHALE: hak_whale_cache_release(info.whale, hak_purge_tick()); break;
     case BLOCK_NONE: break;
   }
+}
+
+void hak_gate_free_slow(void* ptr) {
+  if (ptr == NULL || (!HAK_CFG_ASAN && keeps_foreign(ptr))) return;
+  free_any(ptr);
 }
 
 void hak_gate_free_sized(void* ptr, size_t size_bytes) {

@@ -96,6 +96,28 @@ HAK_ALWAYS_INLINE void* hak_registry_owner(const void* ptr) {
   return leaf == NULL ? NULL : hak_ptr_load_relaxed(&leaf->owner[hak_registry_leaf_index(ptr)]);
 }
 
+/** Word and owner of a unit. */
+typedef struct hak_registry_entry {
+  uint64_t word;
+  void* owner; /* meaningless where the word is 0 */
+} hak_registry_entry;
+
+/** Both of the unit that holds `ptr`, any value. */
+HAK_ALWAYS_INLINE hak_registry_entry hak_registry_look_up(const void* ptr) {
+  hak_registry_entry out = {HAK_REGISTRY_NONE, NULL};
+  const uint64_t near = hak_registry_window_index(ptr);
+  if (HAK_LIKELY(near < HAK_REGISTRY_LEAF_UNITS)) {
+    out.word = hak_u64_load_relaxed(&hak_registry_window.word[near]);
+    out.owner = hak_ptr_load_relaxed(&hak_registry_window.owner[near]);
+    return out;
+  }
+  const hak_registry_leaf* leaf = hak_registry_far_leaf(ptr);
+  if (leaf == NULL) return out;
+  out.word = hak_u64_load_relaxed(&leaf->word[hak_registry_leaf_index(ptr)]);
+  out.owner = hak_ptr_load_relaxed(&leaf->owner[hak_registry_leaf_index(ptr)]);
+  return out;
+}
+
 /** Makes room for the units of [base, base + size). False: no memory, or an address above 48 bits. */
 bool hak_registry_prepare(const void* base, size_t size_bytes);
 

@@ -61,13 +61,6 @@ HAK_ALWAYS_INLINE bool hak_remote_free_try_join(hak_heap* heap, const hak_slab* 
   return true;
 }
 
-/** True when block `index` of `slab` waits in the out-box of `heap`. */
-HAK_ALWAYS_INLINE bool hak_remote_free_holds(hak_heap* heap, const hak_slab* slab, uint32_t index) {
-  const hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, index >> 6);
-  if (entry->slab != slab || entry->key != hak_remote_free_key(slab, index)) return false;
-  return (entry->mask >> (index & 63) & 1) != 0;
-}
-
 /** Frees the blocks of `mask` in word `word` of `slab` at once, without an out-box. */
 hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask);
 
