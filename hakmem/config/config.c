@@ -34,7 +34,7 @@ static const option_row rows[HAK_OPTION_COUNT] = {
  * that a process whose first malloc comes before any load sees the defaults. */
 static hak_atomic_u64 values[HAK_OPTION_COUNT];
 static hak_atomic_u32 value_is_set[HAK_OPTION_COUNT];
-static hak_atomic_u32 loaded;
+static hak_atomic_u32 loaded HAK_START_DATA;
 
 uint64_t hak_config_get(hak_option option) {
   if (!hak_u32_load_acquire(&value_is_set[option])) return rows[option].initial;

@@ -19,9 +19,9 @@ static __thread bool thread_is_past_exit __attribute__((tls_model("initial-exec"
 /* Set while this thread runs start_process: libc may allocate in there. */
 static __thread bool thread_is_starting __attribute__((tls_model("initial-exec")));
 
-static hak_atomic_u32 process_state;
-static pthread_key_t exit_key;
-static bool exit_key_works; /* written before PROCESS_READY (release), read after (acquire) */
+static hak_atomic_u32 process_state HAK_START_DATA;
+static pthread_key_t exit_key HAK_START_DATA;
+static bool exit_key_works HAK_START_DATA; /* written before PROCESS_READY (release), read after (acquire) */
 
 /* --- fork --- */
 
@@ -79,10 +79,6 @@ extern char** environ;
 
 static void start_process(void) {
   thread_is_starting = true;
-  hak_heap* common = hak_heap_common();
-  common->budget.limit_bytes = 0; /* caches nothing: what exiting threads free goes straight to the slabs */
-  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) hak_heap_mailbox(common, c)->heap = common;
-  hak_u32_store_relaxed(&common->state, HAK_HEAP_COMMON);
   hak_config_load(environ);
   exit_key_works = pthread_key_create(&exit_key, on_thread_exit) == 0;
   pthread_atfork(before_fork, after_fork_parent, after_fork_child);
@@ -104,11 +100,20 @@ static bool ensure_started(void) {
   return true;
 }
 
+/* At its first use: most processes have none, and save its pages. Its budget of 0 caches nothing: what exiting threads free
+ * goes straight to the slabs. */
+static HAK_SLOW void set_up_common_locked(hak_heap* common) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) hak_heap_mailbox(common, c)->heap = common;
+  hak_u32_store_relaxed(&common->state, HAK_HEAP_COMMON);
+}
+
 static hak_heap* enter_common(void) {
+  hak_heap* common = hak_heap_common();
   hak_hold_aborts();
   hak_lock_take(hak_heap_common_lock());
-  hak_heap_enter(hak_heap_common());
-  return hak_heap_common();
+  if (HAK_UNLIKELY(hak_u32_load_relaxed(&common->state) != HAK_HEAP_COMMON)) set_up_common_locked(common);
+  hak_heap_enter(common);
+  return common;
 }
 
 hak_heap* hak_lifecycle_enter_slow(void) {

@@ -11,7 +11,7 @@ static struct {
   char* next; /* Sync: lock */
   char* end;  /* Sync: lock */
   hak_atomic_u64 used_bytes;
-} metadata;
+} metadata HAK_START_DATA;
 
 hak_lock* hak_metadata_lock(void) { return &metadata.lock; }
 

@@ -7,29 +7,31 @@
 #include "hakmem/os/os_sys.h"
 
 /* Sync: atomic relaxed, all of them; they are figures and hints, and order nothing. */
-static hak_atomic_u64 page_bytes_known;
-static hak_atomic_u64 next_aligned_hint;
-static hak_atomic_u64 map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes;
+static struct {
+  hak_atomic_u64 page_bytes;
+  hak_atomic_u64 next_aligned_hint;
+  hak_atomic_u64 map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes;
+} known HAK_START_DATA;
 
 /* Targets of failed moves that could not be unmapped. */
 static hak_atomic_u32 targets_left;
 
 size_t hak_os_page_bytes(void) {
-  uint64_t bytes = hak_u64_load_relaxed(&page_bytes_known);
+  uint64_t bytes = hak_u64_load_relaxed(&known.page_bytes);
   if (HAK_UNLIKELY(bytes == 0)) {
     bytes = hak_os_sys_page_bytes();
-    hak_u64_store_relaxed(&page_bytes_known, bytes);
+    hak_u64_store_relaxed(&known.page_bytes, bytes);
   }
   return (size_t)bytes;
 }
 
 static void* map_at(void* hint, size_t size_bytes, int protection) {
   const int saved_errno = errno;
-  hak_u64_fetch_add_relaxed(&map_calls, 1);
+  hak_u64_fetch_add_relaxed(&known.map_calls, 1);
   void* base = hak_os_sys_mmap(hint, size_bytes, protection, MAP_NORESERVE);
   errno = saved_errno;
   if (base == MAP_FAILED) return NULL;
-  hak_u64_fetch_add_relaxed(&mapped_bytes, size_bytes);
+  hak_u64_fetch_add_relaxed(&known.mapped_bytes, size_bytes);
   return base;
 }
 
@@ -37,15 +39,15 @@ void* hak_os_map(size_t size_bytes) { return map_at(NULL, size_bytes, PROT_READ 
 
 bool hak_os_unmap(void* base, size_t size_bytes) {
   const int saved_errno = errno;
-  hak_u64_fetch_add_relaxed(&unmap_calls, 1);
+  hak_u64_fetch_add_relaxed(&known.unmap_calls, 1);
   const bool done = hak_os_sys_munmap(base, size_bytes) == 0;
   errno = saved_errno;
   if (!done) return false;
-  hak_u64_fetch_sub_relaxed(&mapped_bytes, size_bytes);
+  hak_u64_fetch_sub_relaxed(&known.mapped_bytes, size_bytes);
   /* The hole is where the next SuperSlab fits; without this, mapping and unmapping by turns would wander down through
    * the address space. */
   if (size_bytes == HAK_SUPERSLAB_BYTES && ((uintptr_t)base & (HAK_SUPERSLAB_BYTES - 1)) == 0) {
-    hak_u64_store_relaxed(&next_aligned_hint, (uintptr_t)base + size_bytes);
+    hak_u64_store_relaxed(&known.next_aligned_hint, (uintptr_t)base + size_bytes);
   }
   return true;
 }
@@ -70,7 +72,7 @@ static void* map_aligned(size_t size_bytes, size_t alignment, int protection) {
   uintptr_t hint = 0;
   if (is_superslab) {
     /* The kernel hands out addresses downwards: the next SuperSlab fits below the last one. */
-    const uint64_t next = hak_u64_load_relaxed(&next_aligned_hint);
+    const uint64_t next = hak_u64_load_relaxed(&known.next_aligned_hint);
     if (next > size_bytes) hint = (uintptr_t)next - size_bytes;
   }
   char* base = map_at((void*)hint, size_bytes, protection);
@@ -80,7 +82,7 @@ static void* map_aligned(size_t size_bytes, size_t alignment, int protection) {
     base = map_trimmed(size_bytes, alignment, protection);
     if (base == NULL) return NULL;
   }
-  if (is_superslab) hak_u64_store_relaxed(&next_aligned_hint, (uintptr_t)base);
+  if (is_superslab) hak_u64_store_relaxed(&known.next_aligned_hint, (uintptr_t)base);
   return base;
 }
 
@@ -105,7 +107,7 @@ void* hak_os_map_guarded(size_t size_bytes) {
 
 bool hak_os_purge(void* base, size_t size_bytes) {
   const int saved_errno = errno;
-  hak_u64_fetch_add_relaxed(&purge_calls, 1);
+  hak_u64_fetch_add_relaxed(&known.purge_calls, 1);
   const bool done = hak_os_sys_madvise(base, size_bytes, MADV_DONTNEED) == 0;
   errno = saved_errno;
   return done;
@@ -119,10 +121,10 @@ void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted) {
 
 bool hak_os_grow_in_place(void* base, size_t old_bytes, size_t new_bytes) {
   const int saved_errno = errno;
-  hak_u64_fetch_add_relaxed(&move_calls, 1);
+  hak_u64_fetch_add_relaxed(&known.move_calls, 1);
   const bool done = hak_os_sys_mremap(base, old_bytes, new_bytes, 0, NULL) != MAP_FAILED;
   errno = saved_errno;
-  if (done) hak_u64_fetch_add_relaxed(&mapped_bytes, new_bytes - old_bytes);
+  if (done) hak_u64_fetch_add_relaxed(&known.mapped_bytes, new_bytes - old_bytes);
   return done;
 }
 
@@ -139,17 +141,17 @@ static void drop_target(void* target, size_t size_bytes, int reason) {
     hak_os_unmap(target, size_bytes);
     return;
   }
-  hak_u64_fetch_sub_relaxed(&mapped_bytes, size_bytes);
+  hak_u64_fetch_sub_relaxed(&known.mapped_bytes, size_bytes);
   hak_u32_fetch_add_relaxed(&targets_left, 1);
 }
 
 bool hak_os_move_to(void* base, size_t old_bytes, void* target, size_t new_bytes) {
   const int saved_errno = errno;
-  hak_u64_fetch_add_relaxed(&move_calls, 1);
+  hak_u64_fetch_add_relaxed(&known.move_calls, 1);
   const bool done = hak_os_sys_mremap(base, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) != MAP_FAILED;
   const int reason = errno;
   if (done) {
-    hak_u64_fetch_sub_relaxed(&mapped_bytes, old_bytes);
+    hak_u64_fetch_sub_relaxed(&known.mapped_bytes, old_bytes);
   } else {
     drop_target(target, new_bytes, reason);
   }
@@ -161,16 +163,16 @@ uint64_t hak_os_now_ms(void) { return hak_os_sys_clock_ms(); }
 
 hak_os_counters hak_os_read_counters(void) {
   hak_os_counters now;
-  now.map_calls = hak_u64_load_relaxed(&map_calls);
-  now.unmap_calls = hak_u64_load_relaxed(&unmap_calls);
-  now.purge_calls = hak_u64_load_relaxed(&purge_calls);
-  now.move_calls = hak_u64_load_relaxed(&move_calls);
-  now.mapped_bytes = hak_u64_load_relaxed(&mapped_bytes);
+  now.map_calls = hak_u64_load_relaxed(&known.map_calls);
+  now.unmap_calls = hak_u64_load_relaxed(&known.unmap_calls);
+  now.purge_calls = hak_u64_load_relaxed(&known.purge_calls);
+  now.move_calls = hak_u64_load_relaxed(&known.move_calls);
+  now.mapped_bytes = hak_u64_load_relaxed(&known.mapped_bytes);
   return now;
 }
 
 void hak_os_reset_for_test(void) {
-  hak_u64_store_relaxed(&page_bytes_known, 0);
-  hak_u64_store_relaxed(&next_aligned_hint, 0);
+  hak_u64_store_relaxed(&known.page_bytes, 0);
+  hak_u64_store_relaxed(&known.next_aligned_hint, 0);
   hak_u32_store_relaxed(&targets_left, 0);
 }

@@ -1,5 +1,5 @@
-#include <limits.h>
 #include <linux/futex.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -32,8 +32,9 @@ HAK_OS_SEAM uint64_t hak_os_sys_clock_ms(void) {
 }
 
 HAK_OS_SEAM size_t hak_os_sys_page_bytes(void) {
-  const long bytes = sysconf(_SC_PAGESIZE);
-  return bytes > 0 ? (size_t)bytes : 4096;
+  /* Not sysconf: it lies in a part of libc that a small process has no other use for. */
+  const unsigned long bytes = getauxval(AT_PAGESZ);
+  return bytes != 0 ? (size_t)bytes : 4096;
 }
 
 HAK_OS_SEAM void hak_os_sys_futex_wait(const uint32_t* word, uint32_t expected) {

@@ -14,7 +14,7 @@ enum {
   PARKED_HEAPS_PER_PURGE = 16
 };
 
-static hak_atomic_u64 due_ms;
+static hak_atomic_u64 due_ms HAK_START_DATA;
 
 uint64_t hak_purge_tick(void) {
   const uint64_t now_ms = hak_os_now_ms();

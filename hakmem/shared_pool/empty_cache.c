@@ -7,7 +7,7 @@ static struct {
   hak_superslab* youngest; /* Sync: lock */
   hak_superslab* oldest;   /* Sync: lock */
   hak_atomic_u64 count;    /* Sync: lock writes, any reads */
-} cache;
+} cache HAK_START_DATA;
 
 uint64_t hak_empty_cache_count(void) { return hak_u64_load_relaxed(&cache.count); }
 

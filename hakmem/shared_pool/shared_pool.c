@@ -16,11 +16,11 @@ enum {
   ORPHANS_PER_ACQUIRE = 8
 };
 
-static hak_atomic_u64 clock_ms;
-static hak_surplus surplus;
-static hak_atomic_u32 surplus_next; /* id from which on the next surplus is looked for */
-static hak_atomic_u32 surplus_count;
-static hak_atomic_u64 from_orphan, from_units, from_empty, from_new, purged_bytes;
+static hak_atomic_u64 clock_ms HAK_START_DATA;
+static hak_surplus surplus HAK_START_DATA;
+static hak_atomic_u32 surplus_next HAK_START_DATA; /* id from which on the next surplus is looked for */
+static hak_atomic_u32 surplus_count HAK_START_DATA;
+static struct { hak_atomic_u64 from_orphan, from_units, from_empty, from_new, purged_bytes; } counts HAK_START_DATA;
 
 hak_lock* hak_shared_pool_lock(void) { return hak_superslab_lock(); }
 
@@ -91,7 +91,7 @@ static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
 static hak_slab* claim_unused(uint32_t units) {
   hak_slab* slab = claim_from_tier(HAK_TIER_HOT, units);
   if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units);
-  if (slab != NULL) hak_u64_fetch_add_relaxed(&from_units, 1);
+  if (slab != NULL) hak_u64_fetch_add_relaxed(&counts.from_units, 1);
   return slab;
 }
 
@@ -102,7 +102,7 @@ static hak_slab* claim_from_new(uint32_t units) {
   if (superslab == NULL) return NULL;
   hak_slab* slab = claim_unused(units);
   if (slab == NULL) {
-    hak_u64_fetch_add_relaxed(&from_new, 1);
+    hak_u64_fetch_add_relaxed(&counts.from_new, 1);
     return open_superslab(superslab, units);
   }
   if (!hak_superslab_unmap(superslab)) hak_empty_cache_push(superslab, hak_u64_load_relaxed(&clock_ms));
@@ -115,7 +115,7 @@ static hak_slab* acquire_units(uint32_t units) {
   if (slab != NULL) return slab;
   hak_superslab* superslab = hak_empty_cache_pop();
   if (superslab == NULL) return claim_from_new(units);
-  hak_u64_fetch_add_relaxed(&from_empty, 1);
+  hak_u64_fetch_add_relaxed(&counts.from_empty, 1);
   return open_superslab(superslab, units);
 }
 
@@ -216,7 +216,7 @@ static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
   if (slab != NULL) set_owner(slab, heap, size_class);
   give_parked_lock();
   if (slab != NULL) {
-    hak_u64_fetch_add_relaxed(&from_orphan, 1);
+    hak_u64_fetch_add_relaxed(&counts.from_orphan, 1);
     hak_u64_bump_single_writer(&heap->counters.slabs_adopted, 1);
   }
   return slab;
@@ -302,7 +302,7 @@ static HAK_NOINLINE void give_surplus(void) {
     if (sums.dirty_units * HAK_UNIT_BYTES <= hak_surplus_limit(&surplus, base_bytes, used_bytes)) return;
     const uint64_t bytes = give_once();
     if (bytes == 0) return;
-    hak_u64_fetch_add_relaxed(&purged_bytes, bytes);
+    hak_u64_fetch_add_relaxed(&counts.purged_bytes, bytes);
     /* Not what the calls say: of an empty SuperSlab most may have gone before. */
     const uint64_t left_units = hak_superslab_read_sums().dirty_units;
     if (left_units < sums.dirty_units) {
@@ -325,9 +325,9 @@ static void settle_free(void) {
   give_surplus();
 }
 
-uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&purged_bytes); }
+uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&counts.purged_bytes); }
 
-uint64_t hak_shared_pool_growth_count(void) { return hak_u64_load_relaxed(&from_new); }
+uint64_t hak_shared_pool_growth_count(void) { return hak_u64_load_relaxed(&counts.from_new); }
 
 uint32_t hak_shared_pool_surplus_count(void) { return hak_u32_load_relaxed(&surplus_count); }
 
@@ -452,7 +452,7 @@ static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
 uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms) {
   uint64_t bytes = purge_units(now_ms, decay_ms);
   bytes += hak_empty_cache_trim(now_ms, decay_ms, hak_config_get(HAK_OPTION_SUPERSLAB_CACHE));
-  hak_u64_fetch_add_relaxed(&purged_bytes, bytes);
+  hak_u64_fetch_add_relaxed(&counts.purged_bytes, bytes);
   return bytes;
 }
 
@@ -483,11 +483,11 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void) {
     if (superslab != NULL && hak_u32_load_relaxed(&superslab->in_use)) add_superslab_figures(&out, superslab);
   }
   out.empty_superslabs = hak_empty_cache_count();
-  out.from_orphan = hak_u64_load_relaxed(&from_orphan);
-  out.from_units = hak_u64_load_relaxed(&from_units);
-  out.from_empty = hak_u64_load_relaxed(&from_empty);
-  out.from_new = hak_u64_load_relaxed(&from_new);
-  out.purged_bytes = hak_u64_load_relaxed(&purged_bytes);
+  out.from_orphan = hak_u64_load_relaxed(&counts.from_orphan);
+  out.from_units = hak_u64_load_relaxed(&counts.from_units);
+  out.from_empty = hak_u64_load_relaxed(&counts.from_empty);
+  out.from_new = hak_u64_load_relaxed(&counts.from_new);
+  out.purged_bytes = hak_u64_load_relaxed(&counts.purged_bytes);
   return out;
 }
 

@@ -13,6 +13,12 @@ enum {
   SMALL_HEAP_SUPERSLABS = 32
 };
 
+/* The first descriptors, and those of ids from FIRST_IDS on: chunks, hak_atomic_ptr[HAK_SUPERSLAB_IDS_PER_CHUNK]. A process
+ * of up to 128 MiB touches neither page of the second kind. Sync: lock writes. */
+enum { FIRST_IDS = 64 };
+static hak_atomic_ptr first_descriptors[FIRST_IDS] HAK_START_DATA HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
+static hak_atomic_ptr chunks[HAK_SUPERSLAB_CHUNKS];
+
 static struct {
   hak_lock lock;
   hak_superslab* unused;   /* descriptors without memory, by `older`. Sync: lock */
@@ -20,15 +26,15 @@ static struct {
   hak_atomic_u32 id_end;
   hak_atomic_u32 mapped;
   hak_atomic_u64 sums; /* units in use in the upper half, dirty free ones in the lower: one word, one operation */
-  hak_atomic_ptr chunks[HAK_SUPERSLAB_CHUNKS]; /* hak_atomic_ptr[HAK_SUPERSLAB_IDS_PER_CHUNK]. Sync: lock writes */
-} superslabs;
+} superslabs HAK_START_DATA HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
 
 hak_lock* hak_superslab_lock(void) { return &superslabs.lock; }
 
 uint32_t hak_superslab_id_end(void) { return hak_u32_load_acquire(&superslabs.id_end); }
 
 hak_superslab* hak_superslab_by_id(uint32_t id) {
-  hak_atomic_ptr* chunk = (hak_atomic_ptr*)hak_ptr_load_acquire(&superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]);
+  if (HAK_LIKELY(id < FIRST_IDS)) return (hak_superslab*)hak_ptr_load_acquire(&first_descriptors[id]);
+  hak_atomic_ptr* chunk = (hak_atomic_ptr*)hak_ptr_load_acquire(&chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]);
   if (chunk == NULL) return NULL;
   return (hak_superslab*)hak_ptr_load_acquire(&chunk[id % HAK_SUPERSLAB_IDS_PER_CHUNK]);
 }
@@ -62,20 +68,26 @@ static void push(hak_superslab** list, hak_superslab* superslab) {
   hak_lock_give(&superslabs.lock);
 }
 
-/* Lists the descriptor under a new id. `spare_chunk` is used up where a new chunk is due. False: no ids left, or no
- * chunk. */
-static bool list_locked(hak_superslab* superslab, hak_atomic_ptr** spare_chunk) {
-  const uint32_t id = hak_u32_load_relaxed(&superslabs.id_end);
-  if (id == HAK_SUPERSLAB_IDS_MAX) return false;
-  hak_atomic_ptr* slot = &superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK];
+/* Where the descriptor of `id` is listed. `spare_chunk` is used up where a new chunk is due; NULL: there is none. */
+static hak_atomic_ptr* place_of_locked(uint32_t id, hak_atomic_ptr** spare_chunk) {
+  if (id < FIRST_IDS) return &first_descriptors[id];
+  hak_atomic_ptr* slot = &chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK];
   if (hak_ptr_load_relaxed(slot) == NULL) {
-    if (*spare_chunk == NULL) return false;
+    if (*spare_chunk == NULL) return NULL;
     hak_ptr_store_release(slot, *spare_chunk);
     *spare_chunk = NULL;
   }
-  hak_atomic_ptr* chunk = (hak_atomic_ptr*)hak_ptr_load_relaxed(slot);
+  return (hak_atomic_ptr*)hak_ptr_load_relaxed(slot) + id % HAK_SUPERSLAB_IDS_PER_CHUNK;
+}
+
+/* Lists the descriptor under a new id. False: no ids left, or no chunk. */
+static bool list_locked(hak_superslab* superslab, hak_atomic_ptr** spare_chunk) {
+  const uint32_t id = hak_u32_load_relaxed(&superslabs.id_end);
+  if (id == HAK_SUPERSLAB_IDS_MAX) return false;
+  hak_atomic_ptr* place = place_of_locked(id, spare_chunk);
+  if (place == NULL) return false;
   superslab->id = id;
-  hak_ptr_store_release(&chunk[id % HAK_SUPERSLAB_IDS_PER_CHUNK], superslab);
+  hak_ptr_store_release(place, superslab);
   hak_u32_store_release(&superslabs.id_end, id + 1);
   return true;
 }
@@ -90,7 +102,7 @@ static hak_superslab* unlisted_descriptor(void) {
     slab->superslab = superslab;
     slab->first_unit = (uint8_t)i;
     slab->free_bits = superslab->bitmaps + (size_t)i * HAK_SUPERSLAB_BITMAP_WORDS;
-    slab->remote_bits = (hak_atomic_u64*)(slab->free_bits + HAK_SLAB_WORDS_MAX);
+    slab->remote_bits = superslab->remote_bitmaps + (size_t)i * HAK_SUPERSLAB_BITMAP_WORDS;
   }
   return superslab;
 }
@@ -100,11 +112,11 @@ static hak_superslab* new_descriptor(void) {
   if (superslab == NULL) return NULL;
   /* The chunk is made before the lock is taken: metadata may map memory. One is needed every 512 descriptors, and a
    * spare that lost its race is kept for the next. */
-  static hak_atomic_ptr kept_chunk;
+  static hak_atomic_ptr kept_chunk HAK_START_DATA;
   hak_atomic_ptr* spare = (hak_atomic_ptr*)hak_ptr_exchange_acquire(&kept_chunk, NULL);
   const uint32_t id = hak_superslab_id_end();
-  const bool chunk_due =
-      id < HAK_SUPERSLAB_IDS_MAX && hak_ptr_load_relaxed(&superslabs.chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]) == NULL;
+  const bool chunk_due = id >= FIRST_IDS && id < HAK_SUPERSLAB_IDS_MAX &&
+                         hak_ptr_load_relaxed(&chunks[id / HAK_SUPERSLAB_IDS_PER_CHUNK]) == NULL;
   if (spare == NULL && chunk_due) {
     spare =
         (hak_atomic_ptr*)hak_metadata_alloc(HAK_SUPERSLAB_IDS_PER_CHUNK * sizeof(hak_atomic_ptr), HAK_CACHE_LINE_BYTES);

@@ -17,7 +17,7 @@ enum {
   HAK_SUPERSLAB_ALL_UNITS_COUNT = HAK_SUPERSLAB_UNITS,
   /** Words between the bitmaps of two units: one cache line more than they need, so that the bitmaps of equal slabs
    *  do not all fall into the same cache sets. */
-  HAK_SUPERSLAB_BITMAP_WORDS = 2 * HAK_SLAB_WORDS_MAX + HAK_CACHE_LINE_BYTES / 8
+  HAK_SUPERSLAB_BITMAP_WORDS = HAK_SLAB_WORDS_MAX + HAK_CACHE_LINE_BYTES / 8
 };
 
 #define HAK_SUPERSLAB_ALL_UNITS 0xffffffffu
@@ -25,7 +25,7 @@ enum {
 /** Descriptor of 2 MiB of memory. Its address and id never change; its memory does, between two uses. What lies before the
  *  bitmaps stays for good: threads that publish late still look at slabs that are gone. */
 typedef struct hak_superslab {
-  char* base; /* Sync: who holds all units */
+  HAK_ALIGNED(4096) char* base; /* Sync: who holds all units */
   uint32_t id;
   hak_atomic_u32 free_units;   /* bit: unit free. Sync: atomic acq_rel */
   hak_atomic_u32 dirty_units;  /* bit: unit may not read as zero. Sync: atomic; a unit's bit by who holds the unit */
@@ -35,12 +35,14 @@ typedef struct hak_superslab {
   struct hak_superslab* newer; /* in the empty cache, or the free list. Sync: pool lock */
   struct hak_superslab* older;
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES) hak_slab slabs[HAK_SUPERSLAB_UNITS];
-  /* Of unit i from HAK_SUPERSLAB_BITMAP_WORDS * i on. All 0 when the SuperSlab has no memory, or as its slabs left them. */
+  /* Of unit i from HAK_SUPERSLAB_BITMAP_WORDS * i on. All 0 when the SuperSlab has no memory, or as its slabs left them.
+   * Those of remote frees lie by themselves: where there are none, their pages stay untouched. */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
-  uint64_t bitmaps[HAK_SUPERSLAB_UNITS * HAK_SUPERSLAB_BITMAP_WORDS - HAK_CACHE_LINE_BYTES / 8];
+  uint64_t bitmaps[HAK_SUPERSLAB_UNITS * HAK_SUPERSLAB_BITMAP_WORDS];
+  hak_atomic_u64 remote_bitmaps[HAK_SUPERSLAB_UNITS * HAK_SUPERSLAB_BITMAP_WORDS];
 } hak_superslab;
 
-HAK_STATIC_ASSERT(sizeof(hak_superslab) == 10 * 4096, "whole pages of metadata");
+HAK_STATIC_ASSERT(sizeof(hak_superslab) == 11 * 4096, "whole pages of metadata");
 
 /* superslab.c: descriptors, and the sums over all of them. */
 

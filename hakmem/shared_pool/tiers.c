@@ -2,55 +2,62 @@
 #include "hakmem/base/checks.h"
 #include "hakmem/shared_pool/superslab_inl.h"
 
-/* A set of SuperSlab ids: a bit an id, and a summary bit a word, so that a search over all ids reads 8192 / 64 words
+/* Sets of SuperSlab ids: a bit an id, and a summary bit a word, so that a search over all ids reads 8192 / 64 words
  * at most. Sync: atomic seq. Bits are hints to searchers; the truth is each SuperSlab's free_units. A summary bit may
- * be set over a zero word, never for long clear over a set one: who clears it looks again. */
-enum { SET_WORDS = HAK_SUPERSLAB_IDS_MAX / 64, SET_SUMMARY_WORDS = SET_WORDS / 64, DRAINING_FROM_UNITS = 16 };
+ * be set over a zero word, never for long clear over a set one: who clears it looks again. What all sets say of the same
+ * ids lies together, so that a small process touches one page of them. */
+enum { SET_WORDS = HAK_SUPERSLAB_IDS_MAX / 64, GROUP_WORDS = 64, DRAINING_FROM_UNITS = 16 };
 
-typedef struct id_set {
-  hak_atomic_u64 words[SET_WORDS];
-  hak_atomic_u64 summary[SET_SUMMARY_WORDS];
-} id_set;
+/* One a tier, and that of the SuperSlabs with dirty free units. A row of four is found by a shift. */
+enum { SET_DIRTY = HAK_TIER_COUNT, SET_ROW = 4 };
 
-static id_set tiers[HAK_TIER_COUNT];
-static id_set dirty;
+typedef struct set_row {
+  hak_atomic_u64 of[SET_ROW];
+} set_row;
 
-static bool set_has(const id_set* set, uint32_t id) {
-  return (hak_u64_load_seq(&set->words[id / 64]) >> (id % 64)) & 1;
+/* A row of summaries before 64 rows of words, again and again. */
+static set_row rows[SET_WORDS + SET_WORDS / GROUP_WORDS] HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
+
+static hak_atomic_u64* word_of(uint32_t set, uint32_t word) { return &rows[word + word / GROUP_WORDS + 1].of[set]; }
+
+static hak_atomic_u64* summary_of(uint32_t set, uint32_t word) {
+  return &rows[word - word % GROUP_WORDS + word / GROUP_WORDS].of[set];
 }
 
-static void set_add(id_set* set, uint32_t id) {
+static bool set_has(uint32_t set, uint32_t id) { return (hak_u64_load_seq(word_of(set, id / 64)) >> (id % 64)) & 1; }
+
+static void set_add(uint32_t set, uint32_t id) {
   const uint32_t word = id / 64;
-  if (!set_has(set, id)) hak_u64_fetch_or_seq(&set->words[word], 1ull << (id % 64));
-  if (((hak_u64_load_seq(&set->summary[word / 64]) >> (word % 64)) & 1) == 0) {
-    hak_u64_fetch_or_seq(&set->summary[word / 64], 1ull << (word % 64));
-  }
+  hak_atomic_u64* summary = summary_of(set, word);
+  if (!set_has(set, id)) hak_u64_fetch_or_seq(word_of(set, word), 1ull << (id % 64));
+  if (((hak_u64_load_seq(summary) >> (word % 64)) & 1) == 0) hak_u64_fetch_or_seq(summary, 1ull << (word % 64));
 }
 
 /* True: it was in the set. */
-static bool set_remove(id_set* set, uint32_t id) {
+static bool set_remove(uint32_t set, uint32_t id) {
   const uint32_t word = id / 64;
+  hak_atomic_u64* summary = summary_of(set, word);
   const uint64_t bit = 1ull << (id % 64);
-  const uint64_t old = hak_u64_fetch_and_seq(&set->words[word], ~bit);
+  const uint64_t old = hak_u64_fetch_and_seq(word_of(set, word), ~bit);
   if ((old & ~bit) == 0) {
-    hak_u64_fetch_and_seq(&set->summary[word / 64], ~(1ull << (word % 64)));
-    if (hak_u64_load_seq(&set->words[word]) != 0) {
-      hak_u64_fetch_or_seq(&set->summary[word / 64], 1ull << (word % 64));
+    hak_u64_fetch_and_seq(summary, ~(1ull << (word % 64)));
+    if (hak_u64_load_seq(word_of(set, word)) != 0) {
+      hak_u64_fetch_or_seq(summary, 1ull << (word % 64));
     }
   }
   return (old & bit) != 0;
 }
 
-static uint32_t set_next(const id_set* set, uint32_t id) {
+static uint32_t set_next(uint32_t set, uint32_t id) {
   if (id >= HAK_SUPERSLAB_IDS_MAX) return HAK_SUPERSLAB_IDS_MAX;
   const uint32_t end = hak_superslab_id_end();
   uint32_t word = id / 64;
-  uint64_t bits = hak_u64_load_seq(&set->words[word]) & ~hak_bits_low_mask(id % 64);
+  uint64_t bits = hak_u64_load_seq(word_of(set, word)) & ~hak_bits_low_mask(id % 64);
   while (bits == 0) {
     word++;
     /* The next word that the summary knows of. */
     while (word * 64 < end) {
-      const uint64_t ahead = hak_u64_load_seq(&set->summary[word / 64]) & ~hak_bits_low_mask(word % 64);
+      const uint64_t ahead = hak_u64_load_seq(summary_of(set, word)) & ~hak_bits_low_mask(word % 64);
       if (ahead != 0) {
         word = word / 64 * 64 + hak_bits_lowest(ahead);
         break;
@@ -58,7 +65,7 @@ static uint32_t set_next(const id_set* set, uint32_t id) {
       word = (word / 64 + 1) * 64;
     }
     if (word * 64 >= end) return HAK_SUPERSLAB_IDS_MAX;
-    bits = hak_u64_load_seq(&set->words[word]);
+    bits = hak_u64_load_seq(word_of(set, word));
   }
   return word * 64 + hak_bits_lowest(bits);
 }
@@ -71,7 +78,7 @@ static hak_tier tier_of(uint32_t free_units) {
 /* True when the index says just what it should. */
 static bool is_listed_as(const hak_superslab* superslab, hak_tier tier) {
   for (uint32_t t = 0; t < HAK_TIER_COUNT; t++) {
-    if (set_has(&tiers[t], superslab->id) != (t == (uint32_t)tier)) return false;
+    if (set_has(t, superslab->id) != (t == (uint32_t)tier)) return false;
   }
   return true;
 }
@@ -84,22 +91,22 @@ void hak_tiers_refresh(hak_superslab* superslab) {
     if (is_listed_as(superslab, tier)) return;
     for (uint32_t t = 0; t < HAK_TIER_COUNT; t++) {
       if (t == (uint32_t)tier) {
-        set_add(&tiers[t], superslab->id);
-      } else if (set_has(&tiers[t], superslab->id)) {
-        set_remove(&tiers[t], superslab->id);
+        set_add(t, superslab->id);
+      } else if (set_has(t, superslab->id)) {
+        set_remove(t, superslab->id);
       }
     }
   }
 }
 
-uint32_t hak_tiers_next(hak_tier tier, uint32_t id) { return set_next(&tiers[tier], id); }
+uint32_t hak_tiers_next(hak_tier tier, uint32_t id) { return set_next(tier, id); }
 
-void hak_tiers_mark_dirty(uint32_t id) { set_add(&dirty, id); }
+void hak_tiers_mark_dirty(uint32_t id) { set_add(SET_DIRTY, id); }
 
 uint32_t hak_tiers_take_dirty(uint32_t id) {
   for (;;) {
-    id = set_next(&dirty, id);
-    if (id == HAK_SUPERSLAB_IDS_MAX || set_remove(&dirty, id)) return id;
+    id = set_next(SET_DIRTY, id);
+    if (id == HAK_SUPERSLAB_IDS_MAX || set_remove(SET_DIRTY, id)) return id;
     id++;
   }
 }

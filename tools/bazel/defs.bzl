@@ -378,6 +378,8 @@ def hak_shared_library(
             "-Wl,-soname,%s" % soname,
             "-Wl,--version-script,$(location %s)" % version_script,
             "-Wl,-z,now,-z,relro,-z,nodelete",
+            # Headers, code and constants in one mapping: two system calls and some page faults less a process.
+            "-Wl,-z,noseparate-code",
             "-Wl,--no-undefined",
             "-Wl,-O1,--hash-style=gnu",
             "-pthread",

@@ -2,8 +2,8 @@
 
 #include "hakmem/testing/schedules/doors.h"
 
-static uint32_t door_is_summed(const id_set* set, uint32_t id) {
-  return (uint32_t)(hak_u64_load_seq(&set->summary[id / 64 / 64]) >> (id / 64 % 64)) & 1;
+static uint32_t door_is_summed(uint32_t set, uint32_t id) {
+  return (uint32_t)(hak_u64_load_seq(summary_of(set, id / 64)) >> (id / 64 % 64)) & 1;
 }
 
 bool door_index_agrees(uint32_t id) {
@@ -11,7 +11,7 @@ bool door_index_agrees(uint32_t id) {
   const hak_tier tier = tier_of(hak_u32_load_seq(&superslab->free_units));
   if (!is_listed_as(superslab, tier)) return false;
   for (uint32_t t = 0; t < HAK_TIER_COUNT; t++) {
-    if (set_has(&tiers[t], id) && !door_is_summed(&tiers[t], id)) return false;
+    if (set_has(t, id) && !door_is_summed(t, id)) return false;
   }
   return true;
 }
@@ -27,6 +27,6 @@ void door_mark_dirty(uint32_t id) { hak_tiers_mark_dirty(id); }
 
 uint32_t door_take_dirty(void) { return hak_tiers_take_dirty(0); }
 
-bool door_is_dirty(uint32_t id) { return set_has(&dirty, id); }
+bool door_is_dirty(uint32_t id) { return set_has(SET_DIRTY, id); }
 
-bool door_dirty_is_found(uint32_t id) { return set_has(&dirty, id) && door_is_summed(&dirty, id) != 0; }
+bool door_dirty_is_found(uint32_t id) { return set_has(SET_DIRTY, id) && door_is_summed(SET_DIRTY, id) != 0; }
