@@ -120,9 +120,11 @@ void Renew(hak_heap* heap, uint64_t cache_limit_bytes) {
     FUZZ_CHECK(bin->top == bin->end && bin->run_mask == 0 && bin->current == nullptr && bin->partial == nullptr);
     FUZZ_CHECK(!hak_remote_free_is_posted(hak_heap_mailbox(heap, c)));
     void** const begin = bin->begin;
+    const uint8_t slots_at = bin->slots_at;
     memset(bin, 0, sizeof *bin);
     /* Slots of its own, which nobody else can have. */
     if (begin != bin->near_slots) bin->begin = bin->top = bin->end = begin;
+    bin->slots_at = slots_at;
   }
   for (hak_outbox_entry& entry : heap->outbox) {
     FUZZ_CHECK(entry.slab == nullptr);

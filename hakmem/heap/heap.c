@@ -51,7 +51,7 @@ const uint16_t hak_heap_mid_offset[HAK_SIZE_CLASS_MAX_BYTES / STEP + 1] = {
 #undef STEP
 
 HAK_STATIC_ASSERT(HAK_HEAP_BINS_BYTES <= UINT16_MAX, "a bin offset fits the table");
-HAK_STATIC_ASSERT(sizeof(hak_heap) <= 64 * 1024, "a heap fits one metadata block");
+HAK_STATIC_ASSERT(sizeof(hak_heap) <= 3 * 4096, "a heap is three pages");
 
 static struct {
   hak_lock lock;
@@ -59,9 +59,9 @@ static struct {
   hak_atomic_u32 parked_count; /* Sync: lock writes, any reads */
   uint32_t active_count;       /* Sync: lock; heaps being made included */
   hak_atomic_ptr all;          /* Sync: lock writes (release), any reads (acquire) */
-} heaps;
+} heaps HAK_START_DATA;
 
-static hak_lock common_lock;
+static hak_lock common_lock HAK_START_DATA;
 static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
 
 hak_heap* hak_heap_common(void) { return &common_heap; }
@@ -133,9 +133,12 @@ bool hak_heap_set_cap(hak_bin* bin, uint32_t cap) {
   const uint32_t held = hak_bin_held(bin);
   HAK_ASSERT(held <= cap);
   void** begin = bin->begin;
-  if (cap > HAK_BIN_NEAR_SLOTS(size_class) && begin == bin->near_slots) {
-    begin = (void**)hak_metadata_alloc((HAK_BIN_SLOTS(size_class) + 1) * sizeof(void*), HAK_CACHE_LINE_BYTES);
+  uint32_t slots_at = bin->slots_at;
+  while (cap > hak_bin_room(size_class, slots_at)) slots_at++; /* bounded: the last has room for every cap */
+  if (slots_at != bin->slots_at) {
+    begin = (void**)hak_metadata_alloc((hak_bin_room(size_class, slots_at) + 1) * sizeof(void*), HAK_CACHE_LINE_BYTES);
     if (begin == NULL) return false;
+    bin->slots_at = (uint8_t)slots_at;
   }
   memmove(begin + cap - held, bin->top, held * sizeof(void*));
   bin->begin = begin;

@@ -12,8 +12,8 @@
  * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
  * Ordering: park and adopt synchronise through the parked-heap lock. The slot store and the top store of a push are
  *   kept in program order for the sake of a fork between them.
- * Cost: a heap is 28 KiB of address space, of which the pages of the bins in use are touched. A bin of up to 1 KiB a
- *   block that caches more than the slots beside it hold has 8 KiB of them elsewhere, of which what is in use is touched.
+ * Cost: a heap is three pages. A bin that caches more than the slots beside its header hold has some elsewhere, and one
+ *   of up to 1 KiB a block that needs still more 8 KiB, of which what is in use is touched.
  * Fails: hak_heap_acquire returns NULL when the kernel has no memory.
  * Fork: lifecycle takes the lock around fork and parks the vanished threads' heaps in the child. */
 #ifndef HAKMEM_HEAP_HEAP_H_
@@ -30,36 +30,43 @@ HAK_BEGIN_DECLS
 
 enum {
   HAK_BIN_HEADER_BYTES = 64,
-  HAK_BIN_FINE_BYTES = 1024,  /* classes up to 128 B */
-  HAK_BIN_SHARED_BYTES = 512, /* up to 32 KiB */
-  HAK_BIN_UNIT_BYTES = 256,   /* 64 KiB to 256 KiB */
-  /* Up to 1 KiB: the swings of what builds and drops a thousand small blocks, and the word that the last refill is over. */
-  HAK_BIN_TINY_SLOTS = 1087,
-  HAK_HEAP_SHARED_OFFSET = HAK_SIZE_CLASS_FINE_COUNT * HAK_BIN_FINE_BYTES,
-  HAK_HEAP_UNIT_OFFSET =
-      HAK_HEAP_SHARED_OFFSET + (HAK_SIZE_CLASS_SHARED_COUNT - HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES,
-  HAK_HEAP_BINS_BYTES = HAK_HEAP_UNIT_OFFSET + (HAK_SIZE_CLASS_COUNT - HAK_SIZE_CLASS_SHARED_COUNT) * HAK_BIN_UNIT_BYTES
+  /* A bin has room beside its header for the cap that it starts with. */
+  HAK_BIN_SMALL_BYTES = 384,  /* classes up to 320 B */
+  HAK_BIN_MEDIUM_BYTES = 256, /* up to 1 KiB */
+  HAK_BIN_LARGE_BYTES = 128,
+  HAK_BIN_SMALL_COUNT = HAK_SIZE_CLASS_OF_TINY(320) + 1, /* classes below this are small, and so on */
+  HAK_BIN_MEDIUM_COUNT = HAK_SIZE_CLASS_OF_TINY(HAK_SIZE_CLASS_TINY_MAX_BYTES) + 1,
+  HAK_HEAP_MEDIUM_OFFSET = HAK_BIN_SMALL_COUNT * HAK_BIN_SMALL_BYTES,
+  HAK_HEAP_LARGE_OFFSET = HAK_HEAP_MEDIUM_OFFSET + (HAK_BIN_MEDIUM_COUNT - HAK_BIN_SMALL_COUNT) * HAK_BIN_MEDIUM_BYTES,
+  HAK_HEAP_BINS_BYTES = HAK_HEAP_LARGE_OFFSET + (HAK_SIZE_CLASS_COUNT - HAK_BIN_MEDIUM_COUNT) * HAK_BIN_LARGE_BYTES,
+  /* Slots that a bin has at most. */
+  HAK_BIN_TINY_SLOTS = 1087, /* up to 1 KiB: the swings of a thousand small blocks, and the word that the last refill is over */
+  HAK_BIN_SHARED_SLOTS = 55, /* up to 32 KiB */
+  HAK_BIN_UNIT_SLOTS = 23,   /* 64 KiB to 256 KiB */
+  /* And on the way there. */
+  HAK_BIN_MIDDLE_SLOTS = 119
 };
 
 /** Where in a heap the bin of a class lies, in bytes; a constant expression for a constant class. */
-#define HAK_BIN_OFFSET(c)                                                                \
-  ((c) < HAK_SIZE_CLASS_FINE_COUNT ? (c)*HAK_BIN_FINE_BYTES                              \
-   : (c) < HAK_SIZE_CLASS_SHARED_COUNT                                                   \
-       ? HAK_HEAP_SHARED_OFFSET + ((c)-HAK_SIZE_CLASS_FINE_COUNT) * HAK_BIN_SHARED_BYTES \
-       : HAK_HEAP_UNIT_OFFSET + ((c)-HAK_SIZE_CLASS_SHARED_COUNT) * HAK_BIN_UNIT_BYTES)
+#define HAK_BIN_OFFSET(c)                                                                                        \
+  ((c) < (int)HAK_BIN_SMALL_COUNT    ? (c)*HAK_BIN_SMALL_BYTES                                                   \
+   : (c) < (int)HAK_BIN_MEDIUM_COUNT ? HAK_HEAP_MEDIUM_OFFSET + ((c)-HAK_BIN_SMALL_COUNT) * HAK_BIN_MEDIUM_BYTES \
+                                     : HAK_HEAP_LARGE_OFFSET + ((c)-HAK_BIN_MEDIUM_COUNT) * HAK_BIN_LARGE_BYTES)
 
 /** Slots beside the header of a bin, the NULL one behind the last not counted. */
-#define HAK_BIN_NEAR_SLOTS(c)                                    \
-  ((((c) < HAK_SIZE_CLASS_FINE_COUNT     ? HAK_BIN_FINE_BYTES    \
-     : (c) < HAK_SIZE_CLASS_SHARED_COUNT ? HAK_BIN_SHARED_BYTES  \
-                                         : HAK_BIN_UNIT_BYTES) - \
-    HAK_BIN_HEADER_BYTES) /                                      \
-       8 -                                                       \
+#define HAK_BIN_NEAR_SLOTS(c)                                   \
+  ((((c) < (int)HAK_BIN_SMALL_COUNT    ? HAK_BIN_SMALL_BYTES    \
+     : (c) < (int)HAK_BIN_MEDIUM_COUNT ? HAK_BIN_MEDIUM_BYTES   \
+                                       : HAK_BIN_LARGE_BYTES) - \
+    HAK_BIN_HEADER_BYTES) /                                     \
+       8 -                                                      \
    1)
 
 /** Slots that a bin has at most. */
-#define HAK_BIN_SLOTS(c) \
-  ((c) <= HAK_SIZE_CLASS_OF_TINY(HAK_SIZE_CLASS_TINY_MAX_BYTES) ? (int)HAK_BIN_TINY_SLOTS : HAK_BIN_NEAR_SLOTS(c))
+#define HAK_BIN_SLOTS(c)                                      \
+  ((c) < (int)HAK_BIN_MEDIUM_COUNT     ? HAK_BIN_TINY_SLOTS   \
+   : (c) < HAK_SIZE_CLASS_SHARED_COUNT ? HAK_BIN_SHARED_SLOTS \
+                                       : HAK_BIN_UNIT_SLOTS)
 
 /** One size class of one thread. */
 typedef struct hak_bin {
@@ -74,12 +81,23 @@ typedef struct hak_bin {
   bool run_zeroed;
   /* Consecutive misses (positive) or spills (negative): how sure we are that a phase of pure malloc or free is on. */
   int8_t streak;
+  uint8_t slots_at;  /* hak_bin_slots_at: where `begin` points */
   hak_slab* current; /* the slab that runs come from; not in `partial` */
   hak_slab* partial; /* other slabs with free blocks */
   void* near_slots[];
 } hak_bin;
 
 HAK_STATIC_ASSERT(sizeof(hak_bin) == HAK_BIN_HEADER_BYTES, "the header is one cache line");
+
+/** Where a bin's slots lie: beside its header, or in one of two blocks of descriptor memory. */
+typedef enum hak_bin_slots_at { HAK_BIN_SLOTS_NEAR, HAK_BIN_SLOTS_MIDDLE, HAK_BIN_SLOTS_ALL } hak_bin_slots_at;
+
+/** How many there are, the NULL one behind the last not counted. */
+HAK_ALWAYS_INLINE uint32_t hak_bin_room(uint32_t size_class, uint32_t slots_at) {
+  const uint32_t slots = (uint32_t)HAK_BIN_SLOTS(size_class);
+  if (slots_at == HAK_BIN_SLOTS_NEAR) return (uint32_t)HAK_BIN_NEAR_SLOTS(size_class);
+  return slots_at == HAK_BIN_SLOTS_MIDDLE && slots > HAK_BIN_MIDDLE_SLOTS ? (uint32_t)HAK_BIN_MIDDLE_SLOTS : slots;
+}
 
 struct hak_heap;
 

@@ -71,8 +71,14 @@ TEST_F(Heap, BinsFillTheHeapOneAfterTheOther) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     EXPECT_EQ(HAK_BIN_OFFSET(c), expected) << c;
     const uint32_t bytes = HAK_BIN_HEADER_BYTES + (HAK_BIN_NEAR_SLOTS(c) + 1) * sizeof(void*);
-    EXPECT_GE(HAK_BIN_NEAR_SLOTS(c), 23u);
     EXPECT_GE(HAK_BIN_SLOTS(c), HAK_BIN_NEAR_SLOTS(c));
+    EXPECT_EQ(hak_bin_room(c, HAK_BIN_SLOTS_NEAR), HAK_BIN_NEAR_SLOTS(c));
+    EXPECT_GE(hak_bin_room(c, HAK_BIN_SLOTS_MIDDLE), 2 * HAK_BIN_NEAR_SLOTS(c)) << "a cap doubles";
+    EXPECT_EQ(hak_bin_room(c, HAK_BIN_SLOTS_ALL), HAK_BIN_SLOTS(c));
+    hak_mid_ace_budget budget = {};
+    budget.limit_bytes = kLimit;
+    EXPECT_EQ(hak_mid_ace_start(&budget, c, HAK_BIN_NEAR_SLOTS(c)), hak_mid_ace_start(&budget, c, HAK_BIN_SLOTS(c)))
+        << "a bin that starts needs no slots elsewhere";
     expected += bytes;
   }
   EXPECT_EQ(expected, uint32_t{HAK_HEAP_BINS_BYTES});
@@ -171,15 +177,18 @@ TEST_F(Heap, SlotsGrowAndAreKept) {
     check(2);
     check(HAK_BIN_NEAR_SLOTS(c));
     EXPECT_EQ(bin->begin, bin->near_slots);
-    const uint64_t used_bytes = hak_metadata_used_bytes();
-    check(std::min(HAK_BIN_NEAR_SLOTS(c) + 1, HAK_BIN_SLOTS(c)));
-    void** const begin = bin->begin;
-    check(HAK_BIN_SLOTS(c));
-    EXPECT_EQ(bin->begin, begin);
-    EXPECT_EQ(begin == bin->near_slots, HAK_BIN_SLOTS(c) == HAK_BIN_NEAR_SLOTS(c));
-    if (begin != bin->near_slots) {
-      EXPECT_GE(hak_metadata_used_bytes(), used_bytes + (HAK_BIN_SLOTS(c) + 1) * sizeof(void*));
+    for (uint32_t at = HAK_BIN_SLOTS_MIDDLE; hak_bin_cap(bin) < HAK_BIN_SLOTS(c); at++) {
+      const uint64_t used_bytes = hak_metadata_used_bytes();
+      void** const before = bin->begin;
+      check(hak_bin_cap(bin) + 1);
+      EXPECT_EQ(bin->slots_at, at);
+      EXPECT_NE(bin->begin, before);
+      EXPECT_GE(hak_metadata_used_bytes(), used_bytes + (hak_bin_room(c, at) + 1) * sizeof(void*));
+      void** const now = bin->begin;
+      check(hak_bin_room(c, at));
+      EXPECT_EQ(bin->begin, now);
     }
+    void** const begin = bin->begin;
     memset(bin->end - hak_bin_cap(bin), 0x5a, (hak_bin_cap(bin) - 2) * sizeof(void*)); /* there is memory behind it */
     check(2);
     check(HAK_BIN_SLOTS(c));
@@ -292,8 +301,10 @@ TEST_F(Heap, NoMemoryThenRetry) {
   /* New ones come from the rest of a metadata chunk, until that is used up. */
   hak_heap* last = nullptr;
   int made = 0;
-  for (hak_heap* heap = parked; heap != nullptr && made < 64; made++) last = heap, heap = hak_heap_acquire(kLimit);
-  EXPECT_LT(made, 64);
+  constexpr int kMoreThanAChunkHolds = 1024 * 1024 / (3 * 4096) + 1;
+  for (hak_heap* heap = parked; heap != nullptr && made < kMoreThanAChunkHolds; made++)
+    last = heap, heap = hak_heap_acquire(kLimit);
+  EXPECT_LT(made, kMoreThanAChunkHolds);
   const size_t count = AllHeaps().size();
   errno = 77;
   EXPECT_EQ(hak_heap_acquire(kLimit), nullptr);

@@ -310,8 +310,8 @@ TEST_F(UnifiedCache, WithoutMemoryForMoreSlotsTheCapStays) {
     for (void*& block : live) Free(block);
     for (void*& block : live) ASSERT_NE(block = Alloc(c), nullptr);
   }
-  EXPECT_EQ(hak_bin_cap(Bin(c)), 64u);
-  EXPECT_EQ(heap_->budget.granted_bytes, 64u * 64);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 32u);
+  EXPECT_EQ(heap_->budget.granted_bytes, 32u * 64);
   EXPECT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_NEAR_SLOTS(c))) << "these need none";
   hak_os_fake_reset();
   EXPECT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));

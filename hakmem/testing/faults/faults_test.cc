@@ -97,7 +97,8 @@ uint64_t FarSlotsBytes() {
   for (hak_heap* heap = hak_heap_first(); heap != nullptr; heap = heap->next_heap) {
     for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
       const hak_bin* bin = hak_heap_bin(heap, c);
-      if (bin->stride != 0 && bin->begin != bin->near_slots) bytes += (HAK_BIN_SLOTS(c) + 1) * sizeof(void*);
+      for (uint32_t at = HAK_BIN_SLOTS_MIDDLE; at <= bin->slots_at; at++)
+        bytes += (hak_bin_room(c, at) + 1) * sizeof(void*);
     }
   }
   return bytes;

@@ -80,6 +80,22 @@ class Programs(unittest.TestCase):
         outcome = run("execs", "exec", "20", env={"HAKMEM_VERBOSE": "1"})
         self.assertEqual((outcome.status, len(HELLO.findall(outcome.stderr))), (0, 21), str(outcome))
 
+    @process.not_on_musl("its malloc and its threads are other ones to compare with")
+    @process.not_emulated("the emulator's own memory counts")
+    def test_footprint(self) -> None:
+        """Pages beyond libc's malloc. Each bound has room for one page that libc or the compiler may move."""
+        for args, more_kib in (
+            ([], 52),  # the library's variables, one heap, one SuperSlab's descriptor, two blocks
+            (["200", "1"], 16),
+            (["200", "8"], 48),
+        ):
+            with self.subTest(args):
+                own_kib, libc_kib = (
+                    float(process.run(FOLDER / "footprint", *args, preload=preload).stdout)
+                    for preload in ([process.LIBRARY], [])
+                )
+                self.assertLessEqual(own_kib - libc_kib, more_kib, f"{own_kib} KiB, on libc's malloc {libc_kib}")
+
     @process.not_on_musl("no IFUNC")
     def test_malloc_before_main_and_after(self) -> None:
         self.check(run("early"), "ok\natexit done\ndestructor done\n")
