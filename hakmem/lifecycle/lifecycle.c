@@ -60,6 +60,57 @@ static void after_fork_child(void) {
   hak_lock_reset(hak_heap_common_lock());
 }
 
+enum { FORKS_OPEN = 0, FORKS_CLOSING = 1, FORKS_GUARDED = 2 };
+
+static hak_atomic_u32 forks_state HAK_START_DATA;
+/* Set while this thread registers the handlers: libc may allocate in there. */
+static __thread bool thread_is_guarding __attribute__((tls_model("initial-exec")));
+
+bool hak_lifecycle_forks_are_guarded(void) { return hak_u32_load_acquire(&forks_state) == FORKS_GUARDED; }
+
+void hak_lifecycle_guard_forks(void) {
+  if (hak_lifecycle_forks_are_guarded() || thread_is_guarding) return;
+  uint32_t expected = FORKS_OPEN;
+  if (hak_u32_cas_acq_rel(&forks_state, &expected, FORKS_CLOSING)) {
+    const int saved_errno = errno;
+    thread_is_guarding = true;
+    hak_compiler_barrier(); /* pthread_atfork is declared not to come back into this file; it does */
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    hak_compiler_barrier();
+    thread_is_guarding = false;
+    errno = saved_errno;
+    hak_lock_set_watch(NULL);
+    hak_u32_store_release(&forks_state, FORKS_GUARDED); /* pairs with hak_lifecycle_forks_are_guarded */
+    return;
+  }
+  /* Bounded by the call above, which waits for nobody that waits here: an application that registers handlers, and then
+   * holds libc's lock, has been here before. */
+  while (!hak_lifecycle_forks_are_guarded()) hak_cpu_relax();
+}
+
+__attribute__((weak)) bool hak_lifecycle_sees_registrations(void) { return false; }
+
+/* glibc's, since 2.32: not 0 while the process has one thread. The second is created after it has become 0. */
+extern char __libc_single_threaded __attribute__((weak));
+
+static bool process_has_one_thread(void) { return &__libc_single_threaded != NULL && __libc_single_threaded != 0; }
+
+/* The lock's watch. Nobody can fork while the only thread of a process holds a lock. */
+static void on_lock(void) {
+  if (!process_has_one_thread()) hak_lifecycle_guard_forks();
+}
+
+/* Most processes of one thread never fork, and the handlers cost 84 KiB of libc's pages that they do not use otherwise.
+ * But handlers that are registered after the application's run before its own in prepare, and an application that waits
+ * there for a thread of its own, which waits for our locks, would wait for ever. */
+static void start_to_watch_forks(void) {
+  if (hak_lifecycle_sees_registrations() && process_has_one_thread()) {
+    hak_lock_set_watch(on_lock);
+  } else {
+    hak_lifecycle_guard_forks();
+  }
+}
+
 /* --- thread exit --- */
 
 static void on_thread_exit(void* arg) {
@@ -81,7 +132,7 @@ static void start_process(void) {
   thread_is_starting = true;
   hak_config_load(environ);
   exit_key_works = pthread_key_create(&exit_key, on_thread_exit) == 0;
-  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  start_to_watch_forks();
   hak_u32_store_release(&process_state, PROCESS_READY); /* pairs with ensure_started */
   thread_is_starting = false;
 }

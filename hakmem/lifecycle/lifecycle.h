@@ -4,7 +4,9 @@
  *   1. A thread has one heap from its first slow path to its exit; then its heap is parked and hak_heap_current is
  *      the empty heap for good. What it still allocates and frees after that goes through the common heap.
  *   2. Between prepare and parent or child of a fork, the forking thread holds every lock of the allocator.
- *   3. Nothing here needs libc to have started: options are read as soon as libc has an environment to offer.
+ *   3. The fork handlers are registered before the application's: at process start, or, where the application's
+ *      registrations are seen, before the first of them, and before a lock is taken in a process of several threads.
+ *   4. Nothing here needs libc to have started: options are read as soon as libc has an environment to offer.
  * Threads: any.
  * Lock: the common heap's, the outermost of all (docs/lock_order.md). Held over system calls of the slow paths.
  * Cost: enter and leave are four instructions for a thread with a heap.
@@ -18,6 +20,16 @@
 #include "hakmem/heap/heap.h"
 
 HAK_BEGIN_DECLS
+
+/** Registers the fork handlers if that has not been done: the application is about to register its own. */
+void hak_lifecycle_guard_forks(void);
+
+/** True where every registration of the application's calls hak_lifecycle_guard_forks first. False unless a library that
+ *  sees to it defines this function anew. */
+bool hak_lifecycle_sees_registrations(void);
+
+/** True: the fork handlers are registered. For tests. */
+bool hak_lifecycle_forks_are_guarded(void);
 
 hak_heap* hak_lifecycle_enter_slow(void);
 void hak_lifecycle_leave_common(hak_heap* heap);

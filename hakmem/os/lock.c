@@ -9,6 +9,15 @@ enum { HAK_LOCK_SPINS = 100 };
 __thread bool hak_lock_holds_all __attribute__((tls_model("initial-exec")));
 __thread uint32_t hak_lock_depth __attribute__((tls_model("initial-exec")));
 
+hak_atomic_ptr hak_lock_watch HAK_START_DATA;
+
+void hak_lock_set_watch(void (*watch)(void)) { hak_ptr_store_relaxed(&hak_lock_watch, (void*)watch); }
+
+void hak_lock_call_watch(void) {
+  void (*watch)(void) = (void (*)(void))hak_ptr_load_relaxed(&hak_lock_watch);
+  if (watch != NULL) watch();
+}
+
 void hak_lock_take_slow(hak_lock* lock) {
   for (int spin = 0; spin < HAK_LOCK_SPINS; spin++) {
     if (hak_u32_load_relaxed(&lock->word) == 0 && hak_lock_try_take(lock)) return;

@@ -101,4 +101,28 @@ TEST(Lock, WhoHoldsAllPassesThrough) {
   EXPECT_EQ(WordOf(lock), 0u);
 }
 
+int watched = 0;
+hak_lock* watched_lock = nullptr;
+uint32_t watched_depth = 0;
+
+TEST(Lock, AWatchIsCalledBeforeEachTake) {
+  hak_lock lock = {};
+  watched_lock = &lock;
+  watched_depth = hak_lock_depth;
+  hak_lock_set_watch([] {
+    watched++;
+    EXPECT_EQ(WordOf(*watched_lock), 0u) << "before";
+    EXPECT_EQ(hak_lock_depth, watched_depth);
+  });
+  hak_lock_take(&lock);
+  hak_lock_give(&lock);
+  EXPECT_TRUE(hak_lock_try_take(&lock));
+  hak_lock_give(&lock);
+  EXPECT_EQ(watched, 2);
+  hak_lock_set_watch(nullptr);
+  hak_lock_take(&lock);
+  hak_lock_give(&lock);
+  EXPECT_EQ(watched, 2);
+}
+
 }  // namespace

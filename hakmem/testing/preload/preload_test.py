@@ -61,6 +61,11 @@ class Programs(unittest.TestCase):
     def test_forks(self) -> None:
         self.check(run("forks"))
 
+    @process.not_emulated("the children of its forks see its own threads' locks")
+    def test_fork_handlers_and_forks_by_others(self) -> None:
+        self.check(run("fork_order", "handlers"))
+        self.check(run("fork_order", "bystander"))
+
     @process.not_emulated("the kernel executes no program of another processor")
     def test_many_execs(self) -> None:
         self.check(run("execs", "exec", "1000"))
