@@ -55,11 +55,12 @@ HAK_STATIC_ASSERT(sizeof(hak_heap) <= 3 * 4096, "a heap is three pages");
 
 static struct {
   hak_lock lock;
-  hak_heap* parked;            /* Sync: lock */
-  hak_atomic_u32 parked_count; /* Sync: lock writes, any reads */
-  uint32_t active_count;       /* Sync: lock; heaps being made included */
-  hak_atomic_ptr all;          /* Sync: lock writes (release), any reads (acquire) */
+  hak_heap* parked;      /* Sync: lock */
+  uint32_t active_count; /* Sync: lock; heaps being made included */
+  hak_atomic_ptr all;    /* Sync: lock writes (release), any reads (acquire) */
 } heaps HAK_START_DATA;
+
+hak_atomic_u32 hak_heap_parked_total HAK_START_DATA;
 
 static hak_lock common_lock HAK_START_DATA;
 static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
@@ -74,14 +75,12 @@ hak_heap* hak_heap_first_parked_locked(void) { return heaps.parked; }
 
 hak_heap* hak_heap_first(void) { return (hak_heap*)hak_ptr_load_acquire(&heaps.all); }
 
-uint32_t hak_heap_parked_count(void) { return hak_u32_load_relaxed(&heaps.parked_count); }
-
 static void park_locked(hak_heap* heap) {
   heaps.active_count--;
   hak_u32_store_relaxed(&heap->state, HAK_HEAP_PARKED);
   heap->next_parked = heaps.parked;
   heaps.parked = heap;
-  hak_u32_store_relaxed(&heaps.parked_count, hak_heap_parked_count() + 1);
+  hak_u32_store_relaxed(&hak_heap_parked_total, hak_heap_parked_count() + 1);
 }
 
 void hak_heap_park(hak_heap* heap) {
@@ -96,7 +95,7 @@ static hak_heap* unpark_locked(void) {
   if (heap == NULL) return NULL;
   heaps.parked = heap->next_parked;
   heap->next_parked = NULL;
-  hak_u32_store_relaxed(&heaps.parked_count, hak_heap_parked_count() - 1);
+  hak_u32_store_relaxed(&hak_heap_parked_total, hak_heap_parked_count() - 1);
   hak_u32_store_relaxed(&heap->state, HAK_HEAP_ACTIVE);
   return heap;
 }
