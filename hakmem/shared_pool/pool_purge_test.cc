@@ -274,7 +274,8 @@ TEST_F(EmptyCache, TheBitmapsOfAnUnmappedSuperSlabGoWithIt) {
     const hak_superslab* superslab = slabs[0]->superslab;
     ASSERT_EQ(superslab, slabs[31]->superslab);
     const size_t pages = ResidentPages(superslab->bitmaps, superslab + 1);
-    EXPECT_TRUE(pages == 4 || hak_os_page_bytes() != 4096) << pages << ", those of remote frees untouched";
+    /* Those of remote frees are untouched, but for looks at them where assertions are on. */
+    EXPECT_TRUE(pages == 4 || (HAK_CFG_DEBUG && pages >= 4) || hak_os_page_bytes() != 4096) << pages;
     for (hak_slab* slab : slabs) Release(slab);
     if (is_refused) hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EINVAL);
     hak_shared_pool_purge(kStartMs, 0);
