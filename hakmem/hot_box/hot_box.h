@@ -14,16 +14,23 @@
 #include "hakmem/heap/heap.h"
 #include "hakmem/registry/registry.h"
 
+/** The bin at `offset` in the thread's heap, in one register. Where the compiler leaves the sum to each access, as clang
+ *  does, a load of `top` waits for the store before it: Intel's processors forward at once only between accesses by a base
+ *  and a constant (malloc, free of 64 B: 4.0 ns, and 1.3 so). */
+HAK_ALWAYS_INLINE hak_bin* hak_hot_box_bin_at(uint16_t offset) {
+  char* bin = (char*)hak_heap_current + offset;
+  __asm__("" : "+r"(bin));
+  return (hak_bin*)(void*)bin;
+}
+
 /** The bin that serves `size_bytes`, at most HAK_SIZE_CLASS_TINY_MAX_BYTES. */
 HAK_ALWAYS_INLINE hak_bin* hak_hot_box_tiny_bin(size_t size_bytes) {
-  const uint16_t offset = hak_heap_tiny_offset[(size_bytes + 15) >> 4];
-  return (hak_bin*)(void*)((char*)hak_heap_current + offset);
+  return hak_hot_box_bin_at(hak_heap_tiny_offset[(size_bytes + 15) >> 4]);
 }
 
 /** The bin that serves `size_bytes`, above HAK_SIZE_CLASS_TINY_MAX_BYTES and at most HAK_SIZE_CLASS_MAX_BYTES. */
 HAK_ALWAYS_INLINE hak_bin* hak_hot_box_mid_bin(size_t size_bytes) {
-  const uint16_t offset = hak_heap_mid_offset[(size_bytes + HAK_HEAP_MID_STEP_BYTES - 1) / HAK_HEAP_MID_STEP_BYTES];
-  return (hak_bin*)(void*)((char*)hak_heap_current + offset);
+  return hak_hot_box_bin_at(hak_heap_mid_offset[(size_bytes + HAK_HEAP_MID_STEP_BYTES - 1) / HAK_HEAP_MID_STEP_BYTES]);
 }
 
 /** True: *block is the newest cached block, no longer cached. False: the slots are empty. */
