@@ -14,6 +14,7 @@
 #include "hakmem/unified_cache/unified_cache.h"
 #include "hakmem/warm_pool/warm_pool.h"
 #include "hakmem/whale_cache/whale_cache.h"
+#include "hakmem/zeroing/zeroing.h"
 
 enum {
   /* Requests up to here, above the size classes, are spans: any more and a SuperSlab would serve one block only. */
@@ -154,6 +155,8 @@ void* hak_gate_malloc_mid(size_t size_bytes) {
   return hak_gate_grant(block, size_bytes);
 }
 
+static hak_zeroing zeroing;
+
 static void* calloc_slow(size_t size_bytes) {
   bool zeroed;
   void* block = try_calloc(size_bytes, &zeroed);
@@ -163,7 +166,10 @@ static void* calloc_slow(size_t size_bytes) {
     if (block == NULL) return no_memory();
   }
   hak_gate_grant(block, size_bytes);
-  return zeroed ? block : memset(block, 0, size_bytes);
+  if (zeroed) return block;
+  if (size_bytes < HAK_ZEROING_MIN_BYTES) return memset(block, 0, size_bytes);
+  hak_zeroing_make(&zeroing, block, size_bytes);
+  return block;
 }
 
 void* hak_gate_calloc(size_t count, size_t element_bytes) {

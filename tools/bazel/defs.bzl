@@ -18,6 +18,7 @@ LAYERS = {
     "mid_ace": 3,
     "slab": 3,
     "surplus": 3,
+    "zeroing": 3,
     "heap": 4,
     "remote_free": 5,
     "shared_pool": 6,
