@@ -5,6 +5,7 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/gate/block_inl.h"
 #include "hakmem/gate/gate_inl.h"
 #include "hakmem/lifecycle/lifecycle.h"
 #include "hakmem/os/os.h"
@@ -16,54 +17,12 @@
 #include "hakmem/whale_cache/whale_cache.h"
 #include "hakmem/zeroing/zeroing.h"
 
-enum {
-  /* Requests up to here, above the size classes, are spans: any more and a SuperSlab would serve one block only. */
-  SPAN_UNITS_MAX = HAK_SUPERSLAB_UNITS - 1,
-  SPAN_MAX_BYTES = SPAN_UNITS_MAX * HAK_UNIT_BYTES,
-  PARKED_HEAPS_PER_REMOTE_FREE = 4
-};
+enum { PARKED_HEAPS_PER_REMOTE_FREE = 4 };
 
 /* --- what a pointer is --- */
 
-typedef enum block_kind { BLOCK_NONE, BLOCK_SLAB, BLOCK_SPAN, BLOCK_WHALE } block_kind;
-
-typedef struct block_info {
-  block_kind kind;
-  bool is_start; /* the pointer is where a block starts */
-  size_t usable_bytes;
-  uint64_t word;
-  hak_slab* slab; /* of a slab or span */
-  uint32_t index; /* of a slab */
-  hak_whale* whale;
-} block_info;
-
-static inline block_info find_block(const void* ptr) {
-  block_info info;
-  info.word = hak_registry_word(ptr);
-  if (info.word == HAK_REGISTRY_NONE) return (block_info){.kind = BLOCK_NONE};
-  if (info.word == HAK_REGISTRY_WHALE) {
-    info.kind = BLOCK_WHALE;
-    info.whale = (hak_whale*)hak_registry_owner(ptr);
-    info.is_start = info.whale->base == (const char*)ptr;
-    info.usable_bytes = info.whale->size_bytes;
-    return info;
-  }
-  info.slab = (hak_slab*)hak_registry_owner(ptr);
-  info.usable_bytes = info.slab->block_bytes;
-  if (info.word == HAK_REGISTRY_SPAN) {
-    info.kind = BLOCK_SPAN;
-    info.is_start = info.slab->base == (const char*)ptr;
-    return info;
-  }
-  info.kind = BLOCK_SLAB;
-  info.index = hak_slab_index(info.slab, ptr);
-  info.is_start = hak_slab_is_block(info.slab, info.index, ptr);
-  return info;
-}
-
-/* As find_block, for a pointer that should be a live block. Reports it and returns false otherwise. */
-static bool find_live_block(const void* ptr, block_info* info) {
-  *info = find_block(ptr);
+bool hak_gate_find_live(const void* ptr, block_info* info) {
+  hak_gate_find(ptr, info);
   if (HAK_LIKELY(info->kind != BLOCK_NONE && info->is_start)) return true;
   const int saved_errno = errno;
   if (info->kind == BLOCK_NONE && !hak_whale_cache_holds(ptr)) {
@@ -101,7 +60,7 @@ static void* take_whale(size_t size_bytes, size_t alignment, bool* zeroed) {
 
 /* A span or a whale, aligned to 64 KiB. */
 static void* take_large(size_t size_bytes, bool* zeroed) {
-  if (size_bytes <= SPAN_MAX_BYTES) {
+  if (size_bytes <= HAK_GATE_SPAN_MAX_BYTES) {
     const uint32_t units = (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
     hak_slab* slab = hak_shared_pool_acquire_span(units, zeroed);
     if (slab != NULL) return slab->base;
@@ -129,21 +88,16 @@ static void* try_aligned(size_t alignment, size_t size_bytes) {
   return take_whale(size_bytes, alignment, &zeroed);
 }
 
-static void* no_memory(void) {
-  errno = ENOMEM;
-  return NULL;
-}
-
 /* Makes what room there is before an allocation is tried for the last time. */
 static HAK_SLOW void make_room(void) { hak_gate_trim(); }
 
 void* hak_gate_malloc_slow(size_t size_bytes) {
-  if (HAK_UNLIKELY(size_bytes > PTRDIFF_MAX)) return no_memory();
+  if (HAK_UNLIKELY(size_bytes > PTRDIFF_MAX)) return hak_gate_no_memory();
   void* block = try_malloc(size_bytes);
   if (HAK_UNLIKELY(block == NULL)) {
     make_room();
     block = try_malloc(size_bytes);
-    if (block == NULL) return no_memory();
+    if (block == NULL) return hak_gate_no_memory();
   }
   return hak_gate_grant(block, size_bytes);
 }
@@ -163,7 +117,7 @@ static void* calloc_slow(size_t size_bytes) {
   if (HAK_UNLIKELY(block == NULL)) {
     make_room();
     block = try_calloc(size_bytes, &zeroed);
-    if (block == NULL) return no_memory();
+    if (block == NULL) return hak_gate_no_memory();
   }
   hak_gate_grant(block, size_bytes);
   if (zeroed) return block;
@@ -174,8 +128,8 @@ static void* calloc_slow(size_t size_bytes) {
 
 void* hak_gate_calloc(size_t count, size_t element_bytes) {
   size_t size_bytes;
-  if (HAK_UNLIKELY(__builtin_mul_overflow(count, element_bytes, &size_bytes))) return no_memory();
-  if (HAK_UNLIKELY(size_bytes > PTRDIFF_MAX)) return no_memory();
+  if (HAK_UNLIKELY(__builtin_mul_overflow(count, element_bytes, &size_bytes))) return hak_gate_no_memory();
+  if (HAK_UNLIKELY(size_bytes > PTRDIFF_MAX)) return hak_gate_no_memory();
   if (size_bytes > HAK_SIZE_CLASS_TINY_MAX_BYTES) return calloc_slow(size_bytes);
   void* block = hak_gate_malloc(size_bytes);
   return block == NULL ? NULL : memset(block, 0, size_bytes);
@@ -183,15 +137,16 @@ void* hak_gate_calloc(size_t count, size_t element_bytes) {
 
 static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
   size_t wide;
-  if (__builtin_add_overflow(size_bytes, alignment, &wide) || wide > PTRDIFF_MAX) return no_memory();
+  if (__builtin_add_overflow(size_bytes, alignment, &wide) || wide > PTRDIFF_MAX) return hak_gate_no_memory();
   void* block = try_aligned(alignment, size_bytes);
   if (HAK_UNLIKELY(block == NULL)) {
     make_room();
     block = try_aligned(alignment, size_bytes);
-    if (block == NULL) return no_memory();
+    if (block == NULL) return hak_gate_no_memory();
   }
   if (HAK_CFG_ASAN) {
-    const block_info info = find_block(block);
+    block_info info;
+    hak_gate_find(block, &info);
     if (info.is_start) hak_poison(block, info.usable_bytes); /* after a free of an interior pointer it may be none */
     hak_unpoison(block, size_bytes);
   }
@@ -216,7 +171,7 @@ void* hak_gate_aligned_alloc(size_t alignment, size_t size_bytes) {
 }
 
 void* hak_gate_memalign(size_t alignment, size_t size_bytes) {
-  if (alignment > (size_t)1 << 47) return no_memory();
+  if (alignment > (size_t)1 << 47) return hak_gate_no_memory();
   size_t rounded = HAK_MIN_ALIGN_BYTES;
   while (rounded < alignment) rounded *= 2;
   return hak_gate_aligned(rounded, size_bytes);
@@ -236,7 +191,7 @@ void* hak_gate_valloc(size_t size_bytes) { return hak_gate_aligned(hak_os_page_b
 
 void* hak_gate_pvalloc(size_t size_bytes) {
   const size_t page = hak_os_page_bytes();
-  if (size_bytes > PTRDIFF_MAX - page) return no_memory();
+  if (size_bytes > PTRDIFF_MAX - page) return hak_gate_no_memory();
   return hak_gate_aligned(page, hak_round_up(size_bytes, page));
 }
 
@@ -289,7 +244,7 @@ static inline bool keeps_foreign(void* ptr) {
 /* Apart, so that what keeps_foreign serves saves no registers. */
 static HAK_NOINLINE void free_any(void* ptr) {
   block_info info;
-  if (HAK_UNLIKELY(!find_live_block(ptr, &info))) return;
+  if (HAK_UNLIKELY(!hak_gate_find_live(ptr, &info))) return;
   if (HAK_CFG_ASAN) hak_poison(ptr, info.usable_bytes);
   switch (info.kind) {
     case BLOCK_SLAB: free_in_slab(&info, ptr); break;
@@ -310,7 +265,7 @@ void hak_gate_free_slow(void* ptr) {
 void hak_gate_free_sized(void* ptr, size_t size_bytes) {
   if (ptr == NULL) return;
   block_info info;
-  if (!find_live_block(ptr, &info)) return;
+  if (!hak_gate_find_live(ptr, &info)) return;
   if (HAK_UNLIKELY(size_bytes > info.usable_bytes)) {
     hak_report_misuse(HAK_MISUSE_SIZE_MISMATCH, ptr, info.usable_bytes);
     return;
@@ -321,7 +276,7 @@ void hak_gate_free_sized(void* ptr, size_t size_bytes) {
 bool hak_gate_audit_free(const void* ptr) {
   if (ptr == NULL) return true;
   block_info info;
-  if (!find_live_block(ptr, &info)) return false;
+  if (!hak_gate_find_live(ptr, &info)) return false;
   if (info.kind != BLOCK_SLAB) return true;
   const uint64_t bit = 1ull << (info.index % 64);
   bool is_free = (hak_u64_load_relaxed(&info.slab->remote_bits[info.index / 64]) & bit) != 0;
@@ -336,130 +291,11 @@ bool hak_gate_audit_free(const void* ptr) {
   return !is_free;
 }
 
-/* --- realloc --- */
-
-static bool resize_span(hak_slab* slab, size_t size_bytes) {
-  if (size_bytes > SPAN_MAX_BYTES || size_bytes <= HAK_SIZE_CLASS_MAX_BYTES) return false;
-  return hak_shared_pool_resize_span(slab, (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES));
-}
-
-/* True when a block of `usable_bytes` serves `size_bytes` without much waste: one more than half empty is worth moving. */
-static bool keeps_place(size_t usable_bytes, size_t size_bytes) {
-  return size_bytes <= usable_bytes && (size_bytes > usable_bytes / 2 || usable_bytes <= 64);
-}
-
-/* Resizes without changing the block's address. False: it cannot be done, nothing changed. */
-static bool resize_in_place(const block_info* info, size_t size_bytes) {
-  if (info->kind == BLOCK_SPAN) return resize_span(info->slab, size_bytes);
-  if (info->kind == BLOCK_WHALE) return false;
-  return keeps_place(info->usable_bytes, size_bytes);
-}
-
-static HAK_NOINLINE void* move_block(void* ptr, size_t old_bytes, size_t size_bytes) {
-  void* block = hak_gate_malloc(size_bytes);
-  if (block == NULL) return NULL;
-  const size_t kept_bytes = old_bytes < size_bytes ? old_bytes : size_bytes;
-  if (HAK_CFG_ASAN) hak_unpoison(ptr, old_bytes); /* the slack is copied too */
-  memcpy(block, ptr, kept_bytes);
-  hak_gate_free(ptr);
-  return block;
-}
-
-static void regrant(void* ptr, size_t usable_bytes, size_t size_bytes) {
-  if (!HAK_CFG_ASAN) return;
-  hak_poison(ptr, usable_bytes);
-  hak_unpoison(ptr, size_bytes);
-}
-
-static void* resize_whale(hak_whale* whale, size_t size_bytes) {
-  hak_purge_tick();
-  if (HAK_CFG_ASAN) hak_unpoison(whale->base, whale->size_bytes);
-  if (!hak_whale_cache_resize(whale, size_bytes)) return NULL;
-  regrant(whale->base, whale->size_bytes, size_bytes);
-  return whale->base;
-}
-
-static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) {
-  if (resize_in_place(info, size_bytes)) {
-    regrant(ptr, hak_gate_usable_size(ptr), size_bytes);
-    return ptr;
-  }
-  if (info->kind == BLOCK_WHALE && size_bytes > SPAN_MAX_BYTES) {
-    void* block = resize_whale(info->whale, size_bytes);
-    if (block != NULL) return block;
-  }
-  const int saved_errno = errno;
-  void* block = move_block(ptr, info->usable_bytes, size_bytes);
-  if (block != NULL || size_bytes > info->usable_bytes) return block;
-  /* A block that shrinks can always stay where it is. */
-  errno = saved_errno;
-  regrant(ptr, info->usable_bytes, size_bytes);
-  return ptr;
-}
-
-/* The bin of a block of this thread's, in a slab of one unit; else NULL. Told from the bin and the class's row alone. */
-static inline const hak_bin* own_small_block(const void* ptr) {
-  const uint64_t word = hak_registry_word(ptr);
-  if (!hak_heap_owns_word(hak_heap_current, word)) return NULL;
-  const hak_bin* bin = (const hak_bin*)(uintptr_t)word;
-  const hak_size_class* row = &hak_size_class_table[bin->size_class];
-  if (row->units != 1) return NULL;
-  const uint64_t offset = (uintptr_t)ptr % HAK_UNIT_BYTES;
-  const uint64_t index = (offset * row->reciprocal) >> 32;
-  return index * row->block_bytes == offset && index < row->blocks ? bin : NULL;
-}
-
-static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
-  if (ptr == NULL) return hak_gate_malloc(size_bytes);
-  if (size_bytes == 0) {
-    hak_gate_free(ptr);
-    return NULL;
-  }
-  if (size_bytes > PTRDIFF_MAX) return no_memory();
-  block_info info;
-  if (!find_live_block(ptr, &info)) {
-    errno = EINVAL;
-    return NULL;
-  }
-  return realloc_live(ptr, &info, size_bytes);
-}
-
-void* hak_gate_realloc(void* ptr, size_t size_bytes) {
-  if (HAK_CFG_ASAN || HAK_UNLIKELY(size_bytes == 0)) return realloc_any(ptr, size_bytes);
-  const hak_bin* bin = own_small_block(ptr);
-  if (HAK_UNLIKELY(bin == NULL)) return realloc_any(ptr, size_bytes);
-  if (size_bytes > bin->stride) return move_block(ptr, bin->stride, size_bytes);
-  return HAK_LIKELY(keeps_place(bin->stride, size_bytes)) ? ptr : realloc_any(ptr, size_bytes);
-}
-
-void* hak_gate_reallocarray(void* ptr, size_t count, size_t element_bytes) {
-  size_t size_bytes;
-  if (__builtin_mul_overflow(count, element_bytes, &size_bytes)) return no_memory();
-  return hak_gate_realloc(ptr, size_bytes);
-}
-
-void* hak_gate_rezalloc(void* ptr, size_t old_bytes, size_t size_bytes) {
-  if (ptr == NULL) return hak_gate_calloc(1, size_bytes);
-  char* block = (char*)hak_gate_realloc(ptr, size_bytes);
-  if (block != NULL && size_bytes > old_bytes) memset(block + old_bytes, 0, size_bytes - old_bytes);
-  return block;
-}
-
-void* hak_gate_expand(void* ptr, size_t size_bytes) {
-  block_info info;
-  if (ptr == NULL || size_bytes > PTRDIFF_MAX || !find_live_block(ptr, &info)) return NULL;
-  if (size_bytes > info.usable_bytes) {
-    if (info.kind != BLOCK_SPAN || !resize_span(info.slab, size_bytes)) return NULL;
-  }
-  regrant(ptr, hak_gate_usable_size(ptr), size_bytes);
-  return ptr;
-}
-
 /* --- questions --- */
 
 size_t hak_gate_usable_size(const void* ptr) {
   block_info info;
-  if (ptr == NULL || !find_live_block(ptr, &info)) return 0;
+  if (ptr == NULL || !hak_gate_find_live(ptr, &info)) return 0;
   /* The whole size is the caller's from now on, so it may no longer be poisoned. */
   if (HAK_CFG_ASAN) hak_unpoison(ptr, info.usable_bytes);
   return info.usable_bytes;

@@ -171,6 +171,60 @@ TEST_F(Gate, ASpanGrowsIntoFreeUnits) {
 
 // --- no memory ---
 
+// Copies of a string that grows by half each time from 64 B to 1 MB.
+int MovesOfAString() {
+  size_t size = 64;
+  void* block = hak_malloc(size);
+  Fill(block, size, 1);
+  int moves = 0;
+  for (; size < 1000000; size += size / 2) {
+    const size_t next = size + size / 2;
+    void* grown = hak_realloc(block, next);
+    EXPECT_TRUE(Holds(grown, size, 1)) << size;
+    EXPECT_GE(hak_malloc_usable_size(grown), next);
+    moves += grown != block;
+    block = grown;
+    Fill(block, next, 1);
+  }
+  hak_free(block);
+  return moves;
+}
+
+TEST_F(Gate, AStringThatGrowsIsCopiedWhileItIsSmallOnly) {
+  for (int i = 0; i < 20; i++) EXPECT_LE(MovesOfAString(), 8) << i << ": up to 1 KiB each class, then nowhere";
+}
+
+TEST_F(Gate, StringsThatGrowByTurnsAreCopiedWhileTheyAreSmallOnly) {
+  constexpr int kStrings = 8;
+  void* blocks[kStrings] = {};
+  size_t old = 0;
+  int moves = 0;
+  for (size_t size = 64; size < 700000; old = size, size += size / 2) {
+    for (int i = 0; i < kStrings; i++) {
+      void* grown = hak_realloc(blocks[i], size);
+      ASSERT_TRUE(old == 0 || Holds(grown, old, i));
+      if (size > 50000) moves += grown != blocks[i];
+      blocks[i] = grown;
+      Fill(grown, size, i);
+    }
+  }
+  EXPECT_EQ(moves, 0);
+  for (void* block : blocks) hak_free(block);
+}
+
+TEST_F(Gate, WhatHasGrownShrinksToItsSize) {
+  void* block = hak_realloc(hak_malloc(20000), 600000);
+  Fill(block, 600000, 3);
+  EXPECT_EQ(hak_realloc(block, 100000), block) << "its units go back";
+  EXPECT_EQ(hak_malloc_usable_size(block), 2u * HAK_UNIT_BYTES);
+  EXPECT_TRUE(Holds(block, 100000, 3));
+  EXPECT_EQ(hak_realloc(block, 300000), block) << "and come again";
+  block = hak_realloc(block, 1000);
+  EXPECT_EQ(hak_malloc_usable_size(block), hak_good_size(1000)) << "a small one is a small one again";
+  EXPECT_TRUE(Holds(block, 1000, 3));
+  hak_free(block);
+}
+
 TEST_F(Gate, AFailedReallocLeavesTheBlock) {
   for (const size_t size : KindSizes()) {
     void* block = hak_malloc(size);

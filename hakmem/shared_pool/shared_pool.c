@@ -13,7 +13,12 @@ enum {
   /* SuperSlabs of a tier that are tried before the next stage; the first nearly always does. */
   TRIES_PER_TIER = 32,
   /* Parked heaps that an acquire looks at. */
-  ORPHANS_PER_ACQUIRE = 8
+  ORPHANS_PER_ACQUIRE = 8,
+  /* A span that grows gets half a SuperSlab, or all of it where half is too little. */
+  ROOM_UNITS = HAK_SUPERSLAB_UNITS / 2,
+  ROOM_UNITS_MAX = HAK_SUPERSLAB_UNITS - 1,
+  /* Spans with room: those before lose theirs to the next in the same place of the table. */
+  ROOMS = 64
 };
 
 static hak_atomic_u64 clock_ms HAK_START_DATA;
@@ -67,6 +72,65 @@ static void free_units_of(hak_superslab* superslab, uint32_t mask) {
   hak_tiers_refresh(superslab);
 }
 
+/* --- room for spans that grow --- */
+
+static struct {
+  hak_atomic_ptr spans[ROOMS]; /* hak_slab; those that have had room. Sync: atomic */
+  hak_atomic_u32 any;          /* 0: none of them has. Sync: atomic */
+} rooms;
+
+static uint32_t room_mask(uint32_t room) { return room == 0 ? 0 : unit_mask(room & 0xff, (room >> 8) - (room & 0xff)); }
+
+/* Nobody has touched the units of `mask`, which the caller holds, since they were claimed. */
+static void free_untouched(hak_superslab* superslab, uint32_t mask) {
+  const uint64_t dirty = hak_bits_count(mask & hak_u32_load_relaxed(&superslab->dirty_units));
+  hak_superslab_count(-(int64_t)hak_bits_count(mask), (int64_t)dirty);
+  free_units_of(superslab, mask);
+  if (dirty != 0) hak_tiers_mark_dirty(superslab->id);
+}
+
+/* Takes the room of a span away, if it has any. The span may have gone meanwhile, and another have come. */
+static bool take_room(hak_slab* slab) {
+  if (hak_u32_load_relaxed(&slab->room) == 0) return false;
+  const uint32_t mask = room_mask(hak_u32_exchange_seq(&slab->room, 0));
+  if (mask != 0) free_untouched(slab->superslab, mask);
+  return mask != 0;
+}
+
+/* True: there is more free than there was. */
+static bool take_all_rooms(void) {
+  if (hak_u32_load_relaxed(&rooms.any) == 0) return false;
+  hak_u32_store_relaxed(&rooms.any, 0);
+  bool found = false;
+  for (uint32_t i = 0; i < ROOMS; i++) {
+    hak_slab* slab = (hak_slab*)hak_ptr_load_acquire(&rooms.spans[i]);
+    if (slab != NULL && take_room(slab)) found = true;
+  }
+  return found;
+}
+
+/* Of a SuperSlab's halves each has a place of its own, so that spans that come and go do not take each other's room. */
+static void list_room(hak_slab* slab) {
+  hak_atomic_ptr* place = &rooms.spans[(slab->superslab->id * 2 + slab->first_unit / ROOM_UNITS) % ROOMS];
+  hak_slab* last = (hak_slab*)hak_ptr_load_relaxed(place);
+  if (last != slab) {
+    /* Acquire, release: who takes the room away sees the descriptor that it is in. */
+    last = (hak_slab*)hak_ptr_exchange_seq(place, slab);
+    if (last != NULL) take_room(last);
+  }
+  if (hak_u32_load_relaxed(&rooms.any) == 0) hak_u32_store_relaxed(&rooms.any, 1);
+}
+
+/* Moves the beginning of the room to unit `end`. False: there is no room up to there. */
+static bool grow_into_room(hak_slab* slab, uint32_t end) {
+  uint32_t room = hak_u32_load_relaxed(&slab->room);
+  while (room >> 8 >= end) {
+    const uint32_t left = room >> 8 == end ? 0 : end | (room & ~0xffu);
+    if (hak_u32_cas_seq(&slab->room, &room, left)) return true;
+  }
+  return false;
+}
+
 static hak_slab* claim_from_tier(hak_tier tier, uint32_t units) {
   uint32_t id = hak_tiers_next(tier, 0);
   for (uint32_t tries = 0; tries < TRIES_PER_TIER && id != HAK_SUPERSLAB_IDS_MAX; tries++) {
@@ -109,14 +173,19 @@ static hak_slab* claim_from_new(uint32_t units) {
   return slab;
 }
 
-/* The stages from unused units on. The slab's units are held; nothing else is set. */
-static hak_slab* acquire_units(uint32_t units) {
-  hak_slab* slab = claim_unused(units);
-  if (slab != NULL) return slab;
+/* The stages from SuperSlabs without a used unit on. */
+static hak_slab* acquire_from_whole(uint32_t units) {
   hak_superslab* superslab = hak_empty_cache_pop();
   if (superslab == NULL) return claim_from_new(units);
   hak_u64_fetch_add_relaxed(&counts.from_empty, 1);
   return open_superslab(superslab, units);
+}
+
+/* The stages from unused units on. The slab's units are held; nothing else is set. */
+static hak_slab* acquire_units(uint32_t units) {
+  hak_slab* slab = claim_unused(units);
+  if (slab == NULL && take_all_rooms()) slab = claim_unused(units);
+  return slab != NULL ? slab : acquire_from_whole(units);
 }
 
 /* True when every unit of the slab reads as zero. */
@@ -351,8 +420,30 @@ hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
   return slab;
 }
 
+/* Others' room is left alone: a new SuperSlab costs little until it is touched. */
+hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
+  const uint32_t wide = units <= ROOM_UNITS ? ROOM_UNITS : ROOM_UNITS_MAX;
+  hak_slab* slab = claim_unused(wide);
+  if (slab == NULL) slab = acquire_from_whole(wide);
+  if (slab == NULL) {
+    bool zeroed;
+    return hak_shared_pool_acquire_span(units, &zeroed);
+  }
+  const uint32_t first = slab->first_unit;
+  hak_slab_init_span(slab, units);
+  hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
+  mark_head(slab, true);
+  if (units < wide) {
+    /* Release: who takes it away finds units that have nothing of this thread's. */
+    hak_u32_exchange_seq(&slab->room, (first + units) | (first + wide) << 8);
+    list_room(slab);
+  }
+  return slab;
+}
+
 void hak_shared_pool_release_span(hak_slab* slab) {
   mark_head(slab, false);
+  take_room(slab);
   release_units(slab, slab->first_unit, slab->units);
   settle_free();
 }
@@ -369,17 +460,36 @@ static bool claim_exactly(hak_superslab* superslab, uint32_t mask) {
   return false;
 }
 
+/* The span has claimed what it needs to be `units` units long. */
+static void lengthen(hak_slab* slab, uint32_t units) {
+  const uint32_t old_units = slab->units;
+  hak_slab_resize_span(slab, units);
+  hak_registry_set(slab->base + (size_t)old_units * HAK_UNIT_BYTES, units - old_units, HAK_REGISTRY_SPAN, slab);
+}
+
+bool hak_shared_pool_grow_span(hak_slab* slab, uint32_t units) {
+  const uint32_t first = slab->first_unit;
+  const uint32_t room_end = hak_u32_load_relaxed(&slab->room) >> 8;
+  uint32_t end = first + (units < 2u * slab->units ? 2u * slab->units : units);
+  if (end > room_end && room_end >= first + units) end = room_end;
+  if (!grow_into_room(slab, end)) return hak_shared_pool_resize_span(slab, units);
+  lengthen(slab, end - first);
+  return true;
+}
+
 bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units) {
   const uint32_t first = slab->first_unit;
   const uint32_t old_units = slab->units;
   if (units > old_units) {
     if (first + units > HAK_SUPERSLAB_UNITS) return false;
-    const uint32_t more = units - old_units;
-    if (!claim_exactly(slab->superslab, unit_mask(first + old_units, more))) return false;
-    hak_slab_init_span(slab, units);
-    hak_registry_set(slab->base + (size_t)old_units * HAK_UNIT_BYTES, more, HAK_REGISTRY_SPAN, slab);
+    if (!grow_into_room(slab, first + units)) {
+      take_room(slab);
+      if (!claim_exactly(slab->superslab, unit_mask(first + old_units, units - old_units))) return false;
+    }
+    lengthen(slab, units);
   } else if (units < old_units) {
-    hak_slab_init_span(slab, units);
+    hak_slab_resize_span(slab, units);
+    take_room(slab);
     release_units(slab, first + units, old_units - units);
     settle_free();
   }
@@ -450,6 +560,7 @@ static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
 }
 
 uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms) {
+  take_all_rooms();
   uint64_t bytes = purge_units(now_ms, decay_ms);
   bytes += hak_empty_cache_trim(now_ms, decay_ms, hak_config_get(HAK_OPTION_SUPERSLAB_CACHE));
   hak_u64_fetch_add_relaxed(&counts.purged_bytes, bytes);
@@ -465,8 +576,10 @@ static void add_superslab_figures(hak_shared_pool_figures* out, const hak_supers
   out->dirty_free_units += hak_bits_count(free_units & hak_u32_load_relaxed(&superslab->dirty_units));
   uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
   for (; heads != 0; heads &= heads - 1) {
-    const hak_slab_figures slab = hak_slab_read_figures(&superslab->slabs[__builtin_ctz(heads)]);
+    const hak_slab* head = &superslab->slabs[__builtin_ctz(heads)];
+    const hak_slab_figures slab = hak_slab_read_figures(head);
     if (slab.size_class == HAK_SLAB_SPAN) {
+      out->room_units += hak_bits_count(room_mask(hak_u32_load_relaxed(&head->room)));
       out->live_spans++;
     } else {
       out->live_slabs++;

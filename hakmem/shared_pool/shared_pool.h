@@ -2,12 +2,13 @@
  * Owns: the SuperSlabs (2 MiB, 32 units, each unit in any class's hands), their descriptors, the tier index, the cache
  *   of empty SuperSlabs.
  * Invariants:
- *   1. A unit is free (its bit set in free_units) or held by exactly one slab, span, purge, or the empty cache.
+ *   1. A unit is free (its bit set in free_units) or held by exactly one slab, span, room, purge, or the empty cache.
  *   2. A SuperSlab with free units is in the index of its tier, once whoever changed its mask has returned.
  *   3. A unit whose dirty bit is clear reads as zero.
  *   4. Registry words of free units are 0.
  *   5. A released slab has every block free, remote bits all zero, and mailbox NULL.
  *   6. An empty SuperSlab has free_units 0 and is in the empty cache: nobody can claim from it there.
+ *   7. The room of a span that grows is held by it, untouched and without registry words. Any thread may take it away.
  * Threads: any.
  * Ordering: units are claimed (acquire) and released (release) by read-modify-writes of free_units, which pair.
  * Lock: the pool lock guards the empty cache and the free descriptors; held over a few stores, never over a system call.
@@ -40,11 +41,19 @@ void hak_shared_pool_release(hak_heap* heap, hak_slab* slab);
 /** A span of `units` (1 to 31) units as one block, registered. *zeroed: it reads as zero. NULL: no memory. */
 hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed);
 
+/** As hak_shared_pool_acquire_span, for a block that grows: free units behind it are held for it, where there are some.
+ *  They are anybody's as soon as there is no other room, or some time has passed. */
+hak_slab* hak_shared_pool_acquire_growing(uint32_t units);
+
 /** Takes back a span. */
 void hak_shared_pool_release_span(hak_slab* slab);
 
 /** Makes a span `units` units long where it lies. False: what follows it is taken; nothing changed. */
 bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units);
+
+/** Makes a span that grows at least `units` units long, more than it is, where it lies; up to twice as long as it was, as
+ *  far as its room goes, since each step is a locked instruction. False: what follows it is taken. */
+bool hak_shared_pool_grow_span(hak_slab* slab, uint32_t units);
 
 /** Drains the remote frees of up to `count` parked heaps, in rotation, and releases their empty slabs. Does nothing
  *  when somebody else holds the parked-heap lock. */
@@ -76,6 +85,7 @@ typedef struct hak_shared_pool_figures {
   uint64_t superslabs;       /* mapped */
   uint64_t empty_superslabs; /* of these, in the empty cache */
   uint64_t free_units;       /* in the others */
+  uint64_t room_units;       /* held for spans that grow */
   uint64_t dirty_free_units;
   uint64_t live_slabs, live_spans;
   uint64_t live_bytes; /* blocks that have left their slabs: with the program, or cached */

@@ -283,6 +283,96 @@ TEST_F(SharedPool, FragmentedUnitsDoNotServeALongerRun) {
   hak_shared_pool_release_span(fits);
 }
 
+// --- spans that grow ---
+
+TEST_F(SharedPool, Invariant7ASpanThatGrowsHasRoom) {
+  hak_slab* span = hak_shared_pool_acquire_growing(2);
+  ASSERT_NE(span, nullptr);
+  EXPECT_EQ(span->units, 2);
+  EXPECT_EQ(Figures().room_units, 14u) << "half a SuperSlab";
+  EXPECT_EQ(Figures().free_units, 16u);
+  ExpectWords(span, HAK_REGISTRY_SPAN);
+  EXPECT_EQ(hak_registry_word(span->base + 2 * kUnit), 0u);
+  hak_slab* other = AcquireSpan(1);
+  EXPECT_EQ(other->first_unit, 16) << "nobody gets what is held";
+  ASSERT_TRUE(hak_shared_pool_grow_span(span, 3));
+  EXPECT_EQ(span->units, 4) << "twice as long";
+  EXPECT_EQ(Figures().room_units, 12u);
+  ExpectWords(span, HAK_REGISTRY_SPAN);
+  ASSERT_TRUE(hak_shared_pool_grow_span(span, 9));
+  EXPECT_EQ(span->units, 9) << "what it needs";
+  ASSERT_TRUE(hak_shared_pool_grow_span(span, 10));
+  EXPECT_EQ(span->units, 16) << "as far as the room goes";
+  EXPECT_EQ(Figures().room_units, 0u);
+  EXPECT_FALSE(hak_shared_pool_grow_span(span, 17)) << "another's";
+  hak_shared_pool_release_span(other);
+  ASSERT_TRUE(hak_shared_pool_grow_span(span, 17));
+  EXPECT_EQ(span->units, 17);
+  ExpectWords(span, HAK_REGISTRY_SPAN);
+  hak_shared_pool_release_span(span);
+  ExpectWords(span, 0);
+}
+
+TEST_F(SharedPool, ARoomGoesBackWithItsSpan) {
+  hak_slab* anchor = AcquireSpan(1);
+  hak_slab* span = hak_shared_pool_acquire_growing(1);
+  EXPECT_EQ(Figures().room_units, 15u);
+  hak_shared_pool_release_span(span);
+  EXPECT_EQ(Figures().room_units, 0u);
+  EXPECT_EQ(Figures().free_units, 31u);
+  EXPECT_EQ(Figures().dirty_free_units, 1u) << "nobody touched the room";
+  hak_shared_pool_release_span(anchor);
+}
+
+TEST_F(SharedPool, AShorterSpanHasNoRoom) {
+  hak_slab* span = hak_shared_pool_acquire_growing(4);
+  ASSERT_TRUE(hak_shared_pool_resize_span(span, 3));
+  EXPECT_EQ(Figures().room_units, 0u);
+  EXPECT_EQ(Figures().free_units, 29u);
+  hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, Invariant7RoomGoesToWhoFindsNoOther) {
+  hak_slab* span = hak_shared_pool_acquire_growing(1);
+  hak_slab* second = hak_shared_pool_acquire_growing(1);
+  EXPECT_EQ(Figures().superslabs, 1u);
+  hak_slab* wide = AcquireSpan(15);
+  EXPECT_EQ(Figures().superslabs, 1u);
+  EXPECT_EQ(wide->superslab, span->superslab);
+  EXPECT_EQ(Figures().room_units, 0u);
+  EXPECT_FALSE(hak_shared_pool_grow_span(span, 2)) << "it may be the other one";
+  for (hak_slab* held : {span, second, wide}) hak_shared_pool_release_span(held);
+}
+
+TEST_F(SharedPool, OneMoreThatGrowsLeavesTheOthersTheirRoom) {
+  std::vector<hak_slab*> spans;
+  for (int i = 0; i < 6; i++) spans.push_back(hak_shared_pool_acquire_growing(1));
+  EXPECT_EQ(Figures().superslabs, 3u);
+  EXPECT_EQ(Figures().room_units, 6u * 15u);
+  for (hak_slab* span : spans) EXPECT_TRUE(hak_shared_pool_grow_span(span, 9));
+  for (hak_slab* span : spans) hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, LongSpansHaveAWholeSuperSlabAndNoneIsTooLong) {
+  for (const uint32_t units : {16u, 17u, 30u, 31u}) {
+    hak_slab* span = hak_shared_pool_acquire_growing(units);
+    ASSERT_NE(span, nullptr);
+    EXPECT_EQ(span->units, units);
+    EXPECT_EQ(Figures().room_units, units <= 16 ? 0 : 31 - units);
+    EXPECT_FALSE(hak_shared_pool_grow_span(span, 33));
+    hak_shared_pool_release_span(span);
+  }
+}
+
+TEST_F(SharedPool, TimeTakesTheRoomAway) {
+  hak_slab* span = hak_shared_pool_acquire_growing(1);
+  hak_shared_pool_purge(1000, 500);
+  EXPECT_EQ(Figures().room_units, 0u);
+  EXPECT_EQ(Figures().free_units, 31u);
+  EXPECT_TRUE(hak_shared_pool_grow_span(span, 4)) << "where it is free it grows all the same";
+  hak_shared_pool_release_span(span);
+}
+
 // --- resizing spans ---
 
 TEST_F(SharedPool, ASpanGrowsAndShrinksWhereItLies) {

@@ -30,20 +30,25 @@ void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed) {
   hak_u32_store_relaxed(&slab->free_count, slab->blocks);
 }
 
-void hak_slab_init_span(hak_slab* slab, uint32_t units) {
+void hak_slab_resize_span(hak_slab* slab, uint32_t units) {
   slab->block_bytes = units * HAK_UNIT_BYTES;
   slab->reciprocal = (uint32_t)((0x100000000ull + slab->block_bytes - 1) / slab->block_bytes);
-  slab->blocks = 1;
-  slab->words = 1;
-  slab->size_class = HAK_SLAB_SPAN;
   slab->units = (uint8_t)units;
   set_shape(slab);
+}
+
+void hak_slab_init_span(hak_slab* slab, uint32_t units) {
+  slab->size_class = HAK_SLAB_SPAN;
+  slab->blocks = 1;
+  slab->words = 1;
+  hak_slab_resize_span(slab, units);
   slab->first_word = 0;
   slab->fresh_word = 1;
   slab->clean_bits = 0;
   slab->bin = NULL;
   slab->next = slab->prev = NULL;
   slab->listed = false;
+  slab->asked_bytes = 0;
   slab->free_bits[0] = 0;
   hak_u32_store_relaxed(&slab->free_count, 0);
 }

@@ -48,6 +48,8 @@ typedef struct hak_slab {
   uint8_t first_unit; /* index in the SuperSlab */
   /* size_class | units << 8 once more, for reports, which may look while the units change hands. Sync: atomic */
   hak_atomic_u32 shape;
+  /* Of a span: the units that are held behind it for its growth, first | end << 8; 0: none. Sync: atomic, shared pool */
+  hak_atomic_u32 room;
 
   /* Owner-written. */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
@@ -59,6 +61,8 @@ typedef struct hak_slab {
   struct hak_slab* next; /* in the bin's list of slabs with free blocks */
   struct hak_slab* prev;
   bool listed;
+  /* Of a span that grows: the bytes asked for last; 0: any other. Sync: who has the block */
+  uint32_t asked_bytes;
 
   /* Remote-written. */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
@@ -74,6 +78,9 @@ void hak_slab_init(hak_slab* slab, uint32_t size_class, bool zeroed);
 
 /** Makes `slab` a span of `units` units: one block, taken. */
 void hak_slab_init_span(hak_slab* slab, uint32_t units);
+
+/** Says that a span is `units` units long from now on. */
+void hak_slab_resize_span(hak_slab* slab, uint32_t units);
 
 /** What reports say of a slab or span. */
 typedef struct hak_slab_figures {

@@ -15,6 +15,7 @@ LAYERS = {
     "size_class": 1,
     "metadata": 2,
     "registry": 2,
+    "growth": 3,
     "mid_ace": 3,
     "slab": 3,
     "surplus": 3,

@@ -60,6 +60,11 @@ int door_drain(hak_heap* heap, uint32_t size_class);
 
 /** As an owner that takes `units` units from `unit` of SuperSlab `id`, which are not free: a span. */
 hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units);
+/** The units behind a span up to `end`, which are not free, are its room. */
+void door_give_room(hak_slab* slab, uint32_t end);
+bool door_take_all_rooms(void);
+/** Units of a span's room. */
+uint32_t door_room(const hak_slab* slab);
 /** Has no unit free, and the index does not know yet. */
 void door_hold_all_unseen(uint32_t id);
 void door_refresh(uint32_t id);

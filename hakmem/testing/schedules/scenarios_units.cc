@@ -142,6 +142,49 @@ Scenario GrowSpan() {
   return scenario;
 }
 
+// A span grows into its room as that is taken away, and another takes what comes free.
+Scenario GrowIntoRoom() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 0, 1);
+  door_give_room(span, 3);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"grower",
+       [=] {
+         const bool grew = hak_shared_pool_grow_span(span, 2);
+         held.units[0] = grew ? 3 : 1;
+         if (!grew) return;
+         door_use_units(door_slab(0, 1), 1, false);
+         Expect(door_registry_owner(span->base + HAK_UNIT_BYTES) == span, "its own");
+       }},
+      {"taker of rooms", [] { door_take_all_rooms(); }},
+      {"taker", [] { Hold(2, door_claim(0, 1), 1); }},
+  };
+  scenario.end = [=] {
+    CheckUnits(~7u | door_room(span));
+    if (held.units[0] == 3) CheckWordOf(1);
+  };
+  return scenario;
+}
+
+// Two take rooms away at the same time.
+Scenario TakeRooms() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 0, 1);
+  door_give_room(span, 2);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"giver", [=] { hak_shared_pool_release_span(span); }},
+      {"taker of rooms", [] { door_take_all_rooms(); }},
+  };
+  scenario.end = [] { CheckUnits(~3u); };
+  return scenario;
+}
+
 // The last used unit comes back as another is taken: the SuperSlab goes to the empty cache, or does not.
 Scenario LastUnit() {
   NewWorld();
@@ -369,6 +412,8 @@ std::vector<NamedScenario> UnitScenarios() {
       {"hand_over", "a unit from holder to holder", HandOver, true},
       {"slab_hand_over", "a slab from release to acquire, by the index", SlabHandOver, true},
       {"grow", "a span grows, its neighbour goes, another takes", GrowSpan, true},
+      {"room", "a span grows into its room, which another takes away", GrowIntoRoom, false},
+      {"room_taken", "a room goes with its span and is taken away", TakeRooms, true},
       {"last_unit", "the last unit returns as others are taken", LastUnit, false},
       {"last_unit_again", "the same, with another unit taken and returned", LastUnitAgain, false},
       {"reopen", "a descriptor in its second use under a late search", Reopen, true},

@@ -68,6 +68,15 @@ hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units) {
 
 void door_hold_all_unseen(uint32_t id) { hak_u32_store_seq(&hak_superslab_by_id(id)->free_units, 0); }
 
+void door_give_room(hak_slab* slab, uint32_t end) {
+  hak_u32_store_relaxed(&slab->room, (slab->first_unit + (uint32_t)slab->units) | end << 8);
+  list_room(slab);
+}
+
+bool door_take_all_rooms(void) { return take_all_rooms(); }
+
+uint32_t door_room(const hak_slab* slab) { return room_mask(hak_u32_load_relaxed(&slab->room)); }
+
 void door_refresh(uint32_t id) { hak_tiers_refresh(hak_superslab_by_id(id)); }
 
 void door_open(uint32_t id, uint32_t units) { open_superslab(hak_superslab_by_id(id), units); }

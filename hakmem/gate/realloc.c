@@ -1,0 +1,190 @@
+#include <errno.h>
+#include <string.h>
+
+#include "hakmem/base/checks.h"
+#include "hakmem/gate/block_inl.h"
+#include "hakmem/gate/gate.h"
+#include "hakmem/gate/gate_inl.h"
+#include "hakmem/growth/growth.h"
+#include "hakmem/purge/purge.h"
+#include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/size_class/size_class.h"
+#include "hakmem/whale_cache/whale_cache.h"
+
+/* Blocks of this thread's that grow. Sync: the thread */
+static _Thread_local hak_growth growth;
+
+/* Spans that grow are shorter than others, down to one unit. */
+static bool resize_span(hak_slab* slab, size_t size_bytes) {
+  const bool grows = slab->asked_bytes != 0;
+  if (size_bytes > HAK_GATE_SPAN_MAX_BYTES) return false;
+  if (size_bytes <= (grows ? (size_t)HAK_GROWTH_LARGE_BYTES : (size_t)HAK_SIZE_CLASS_MAX_BYTES)) return false;
+  const uint32_t units = (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
+  if (!grows) return hak_shared_pool_resize_span(slab, units);
+  if (units > slab->units ? !hak_shared_pool_grow_span(slab, units) : !hak_shared_pool_resize_span(slab, units)) {
+    return false;
+  }
+  slab->asked_bytes = (uint32_t)size_bytes;
+  hak_growth_on_use(&growth, slab->base, slab->units);
+  return true;
+}
+
+/* True when `ptr` is a block that grows, and has grown where it lies. */
+static inline bool grows_in_place(const void* ptr, size_t size_bytes) {
+  if (hak_registry_word(ptr) != HAK_REGISTRY_SPAN) return false;
+  hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
+  if (slab->base != (const char*)ptr || size_bytes <= slab->asked_bytes || slab->asked_bytes == 0) return false;
+  if (size_bytes > slab->block_bytes) return resize_span(slab, size_bytes);
+  const uint32_t half_bytes = slab->block_bytes / 2;
+  if (size_bytes > half_bytes && slab->asked_bytes <= half_bytes) hak_growth_on_use(&growth, ptr, slab->units);
+  slab->asked_bytes = (uint32_t)size_bytes;
+  return true;
+}
+
+/* True when a block of `usable_bytes` serves `size_bytes` without much waste: one more than half empty is worth moving. */
+static bool keeps_place(size_t usable_bytes, size_t size_bytes) {
+  return size_bytes <= usable_bytes && (size_bytes > usable_bytes / 2 || usable_bytes <= 64);
+}
+
+/* Resizes without changing the block's address. False: it cannot be done, nothing changed. */
+static bool resize_in_place(const block_info* info, size_t size_bytes) {
+  if (info->kind == BLOCK_SPAN) return resize_span(info->slab, size_bytes);
+  if (info->kind == BLOCK_WHALE) return false;
+  return keeps_place(info->usable_bytes, size_bytes);
+}
+
+static void regrant(void* ptr, size_t usable_bytes, size_t size_bytes) {
+  if (!HAK_CFG_ASAN) return;
+  hak_poison(ptr, usable_bytes);
+  hak_unpoison(ptr, size_bytes);
+}
+
+static HAK_NOINLINE void* move_block(void* ptr, size_t old_bytes, size_t size_bytes) {
+  void* block = hak_gate_malloc(size_bytes);
+  if (block == NULL) return NULL;
+  const size_t kept_bytes = old_bytes < size_bytes ? old_bytes : size_bytes;
+  if (HAK_CFG_ASAN) hak_unpoison(ptr, old_bytes); /* the slack is copied too */
+  memcpy(block, ptr, kept_bytes);
+  hak_gate_free(ptr);
+  return block;
+}
+
+/* A block of `units` units, more than enough for `size_bytes`, and room behind it. */
+static void* take_growing(uint32_t units, size_t size_bytes) {
+  if (units == 0 || units > HAK_GATE_SPAN_MAX_BYTES / HAK_UNIT_BYTES) return NULL;
+  hak_slab* slab = hak_shared_pool_acquire_growing(units);
+  if (slab == NULL) return NULL;
+  slab->asked_bytes = (uint32_t)size_bytes;
+  regrant(slab->base, slab->block_bytes, size_bytes);
+  return slab->base;
+}
+
+/* A block that grows goes where it can grow on, if it is likely to. */
+static HAK_NOINLINE void* grow_by_moving(void* ptr, size_t old_bytes, size_t size_bytes) {
+  void* block = take_growing(hak_growth_units(&growth, ptr, size_bytes), size_bytes);
+  const bool has_room = block != NULL;
+  if (has_room) {
+    if (HAK_CFG_ASAN) hak_unpoison(ptr, old_bytes);
+    memcpy(block, ptr, old_bytes);
+    hak_gate_free(ptr);
+  } else {
+    block = move_block(ptr, old_bytes, size_bytes);
+  }
+  if (block != NULL) hak_growth_on_move(&growth, block, size_bytes, has_room);
+  return block;
+}
+
+static void* resize_whale(hak_whale* whale, size_t size_bytes) {
+  hak_purge_tick();
+  if (HAK_CFG_ASAN) hak_unpoison(whale->base, whale->size_bytes);
+  if (!hak_whale_cache_resize(whale, size_bytes)) return NULL;
+  regrant(whale->base, whale->size_bytes, size_bytes);
+  return whale->base;
+}
+
+static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) {
+  if (resize_in_place(info, size_bytes)) {
+    regrant(ptr, hak_gate_usable_size(ptr), size_bytes);
+    return ptr;
+  }
+  if (info->kind == BLOCK_WHALE && size_bytes > HAK_GATE_SPAN_MAX_BYTES) {
+    void* block = resize_whale(info->whale, size_bytes);
+    if (block != NULL) return block;
+  }
+  if (size_bytes > info->usable_bytes && size_bytes > HAK_GROWTH_NOTED_BYTES) {
+    return grow_by_moving(ptr, info->usable_bytes, size_bytes);
+  }
+  const int saved_errno = errno;
+  void* block = move_block(ptr, info->usable_bytes, size_bytes);
+  if (block != NULL || size_bytes > info->usable_bytes) return block;
+  /* A block that shrinks can always stay where it is. */
+  errno = saved_errno;
+  regrant(ptr, info->usable_bytes, size_bytes);
+  return ptr;
+}
+
+/* The bin of a block of this thread's, in a slab of one unit; else NULL. Told from the bin and the class's row alone. */
+static inline const hak_bin* own_small_block(const void* ptr) {
+  const uint64_t word = hak_registry_word(ptr);
+  if (!hak_heap_owns_word(hak_heap_current, word)) return NULL;
+  const hak_bin* bin = (const hak_bin*)(uintptr_t)word;
+  const hak_size_class* row = &hak_size_class_table[bin->size_class];
+  if (row->units != 1) return NULL;
+  const uint64_t offset = (uintptr_t)ptr % HAK_UNIT_BYTES;
+  const uint64_t index = (offset * row->reciprocal) >> 32;
+  return index * row->block_bytes == offset && index < row->blocks ? bin : NULL;
+}
+
+static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
+  if (ptr == NULL) return hak_gate_malloc(size_bytes);
+  if (size_bytes == 0) {
+    hak_gate_free(ptr);
+    return NULL;
+  }
+  if (size_bytes > PTRDIFF_MAX) return hak_gate_no_memory();
+  block_info info;
+  if (!hak_gate_find_live(ptr, &info)) {
+    errno = EINVAL;
+    return NULL;
+  }
+  return realloc_live(ptr, &info, size_bytes);
+}
+
+/* Most often a block that grows on; the rest is found out in turn. */
+static HAK_NOINLINE void* realloc_large(void* ptr, size_t size_bytes) {
+  return grows_in_place(ptr, size_bytes) ? ptr : realloc_any(ptr, size_bytes);
+}
+
+void* hak_gate_realloc(void* ptr, size_t size_bytes) {
+  if (HAK_CFG_ASAN || HAK_UNLIKELY(size_bytes == 0)) return realloc_any(ptr, size_bytes);
+  const hak_bin* bin = own_small_block(ptr);
+  if (HAK_UNLIKELY(bin == NULL)) return realloc_large(ptr, size_bytes);
+  if (size_bytes > bin->stride) {
+    return size_bytes <= HAK_GROWTH_NOTED_BYTES ? move_block(ptr, bin->stride, size_bytes)
+                                                : grow_by_moving(ptr, bin->stride, size_bytes);
+  }
+  return HAK_LIKELY(keeps_place(bin->stride, size_bytes)) ? ptr : realloc_any(ptr, size_bytes);
+}
+
+void* hak_gate_reallocarray(void* ptr, size_t count, size_t element_bytes) {
+  size_t size_bytes;
+  if (__builtin_mul_overflow(count, element_bytes, &size_bytes)) return hak_gate_no_memory();
+  return hak_gate_realloc(ptr, size_bytes);
+}
+
+void* hak_gate_rezalloc(void* ptr, size_t old_bytes, size_t size_bytes) {
+  if (ptr == NULL) return hak_gate_calloc(1, size_bytes);
+  char* block = (char*)hak_gate_realloc(ptr, size_bytes);
+  if (block != NULL && size_bytes > old_bytes) memset(block + old_bytes, 0, size_bytes - old_bytes);
+  return block;
+}
+
+void* hak_gate_expand(void* ptr, size_t size_bytes) {
+  block_info info;
+  if (ptr == NULL || size_bytes > PTRDIFF_MAX || !hak_gate_find_live(ptr, &info)) return NULL;
+  if (size_bytes > info.usable_bytes) {
+    if (info.kind != BLOCK_SPAN || !resize_span(info.slab, size_bytes)) return NULL;
+  }
+  regrant(ptr, hak_gate_usable_size(ptr), size_bytes);
+  return ptr;
+}
