@@ -17,7 +17,7 @@
 #include "hakmem/whale_cache/whale_cache.h"
 #include "hakmem/zeroing/zeroing.h"
 
-enum { PARKED_HEAPS_PER_REMOTE_FREE = 4 };
+enum { PARKED_HEAPS_PER_REMOTE_FREE = 4, WHALES_PER_TICK = 32 };
 
 /* --- what a pointer is --- */
 
@@ -53,6 +53,11 @@ static void* take_zeroed_block(uint32_t size_class, bool* zeroed) {
 }
 
 static void* take_whale(size_t size_bytes, size_t alignment, bool* zeroed) {
+  if (alignment <= HAK_UNIT_BYTES) {
+    hak_whale* parked = hak_whale_cache_unpark(hak_heap_current, size_bytes);
+    *zeroed = false;
+    if (HAK_LIKELY(parked != NULL)) return parked->base;
+  }
   hak_purge_tick();
   hak_whale* whale = hak_whale_cache_acquire(size_bytes, alignment, zeroed);
   return whale == NULL ? NULL : whale->base;
@@ -92,6 +97,10 @@ static void* try_aligned(size_t alignment, size_t size_bytes) {
 static HAK_SLOW void make_room(void) { hak_gate_trim(); }
 
 void* hak_gate_malloc_slow(size_t size_bytes) {
+  if (size_bytes > HAK_GATE_SPAN_MAX_BYTES) {
+    hak_whale* parked = hak_whale_cache_unpark(hak_heap_current, size_bytes);
+    if (HAK_LIKELY(parked != NULL)) return hak_gate_grant(parked->base, size_bytes);
+  }
   if (HAK_UNLIKELY(size_bytes > PTRDIFF_MAX)) return hak_gate_no_memory();
   void* block = try_malloc(size_bytes);
   if (HAK_UNLIKELY(block == NULL)) {
@@ -241,6 +250,15 @@ static inline bool keeps_foreign(void* ptr) {
   return caches_foreign(heap, slab, ptr) || hak_remote_free_try_join(heap, slab, index);
 }
 
+static void free_whale(hak_whale* whale) {
+  const uint32_t parked = hak_whale_cache_try_park(whale, hak_heap_current);
+  if (HAK_UNLIKELY(parked == 0)) {
+    hak_whale_cache_release(whale, hak_purge_tick());
+  } else if (HAK_UNLIKELY(parked % WHALES_PER_TICK == 0)) {
+    hak_purge_tick();
+  }
+}
+
 /* Apart, so that what keeps_foreign serves saves no registers. */
 static HAK_NOINLINE void free_any(void* ptr) {
   block_info info;
@@ -252,7 +270,7 @@ static HAK_NOINLINE void free_any(void* ptr) {
       hak_purge_tick();
       hak_shared_pool_release_span(info.slab);
       break;
-    case BLOCK_WHALE: hak_whale_cache_release(info.whale, hak_purge_tick()); break;
+    case BLOCK_WHALE: free_whale(info.whale); break;
     case BLOCK_NONE: break;
   }
 }

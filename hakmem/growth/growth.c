@@ -13,7 +13,7 @@ uint32_t hak_growth_units(hak_growth* growth, const void* ptr, size_t size_bytes
     growth->streak = 0;
     growth->goes_without = false;
   }
-  growth->streak++;
+  if (growth->streak < HAK_GROWTH_STREAK) growth->streak++;
   const uint32_t least = (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
   if (size_bytes > HAK_GROWTH_LARGE_BYTES) return least;
   if (growth->streak < HAK_GROWTH_STREAK || size_bytes < HAK_GROWTH_MIN_BYTES) return 0;
@@ -36,5 +36,5 @@ void hak_growth_on_use(hak_growth* growth, const void* ptr, uint32_t units) {
   if (growth->trial != ptr) return;
   growth->is_open = false;
   growth->penalty = 0;
-  growth->units = units;
+  growth->units = (uint8_t)units;
 }

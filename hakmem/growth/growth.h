@@ -31,12 +31,12 @@ enum {
 typedef struct hak_growth {
   const void* last;  /* the block that moved last */
   const void* trial; /* the small block that was given room last; NULL: none */
-  bool is_open;      /* it has not filled half of it */
-  bool goes_without; /* `last` does: once for all its moves */
-  uint32_t streak;   /* moves of `last` in a row */
   uint32_t wait;     /* blocks that go without before the next trial */
   uint32_t penalty;
-  uint32_t units; /* that the last trial came to have; 0: as few as will do */
+  uint8_t streak;    /* moves of `last` in a row, STREAK at most */
+  uint8_t units;     /* that the last trial came to have; 0: as few as will do */
+  bool is_open;      /* it has not filled half of them */
+  bool goes_without; /* `last` does: once for all its moves */
 } hak_growth;
 
 /** The block at `ptr` grows to `size_bytes`, more than HAK_GROWTH_NOTED_BYTES, and has to move. Returns how many units its

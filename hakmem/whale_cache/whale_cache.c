@@ -7,6 +7,7 @@
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/surplus/surplus.h"
+#include "hakmem/whale_cache/berth_inl.h"
 
 enum {
   /* Cached whales that stay however fast the process grows. */
@@ -29,6 +30,8 @@ static struct {
   hak_whale_cache_figures figures;
   hak_surplus surplus;
 } whales;
+
+hak_berth hak_berths[HAK_BERTHS];
 
 hak_lock* hak_whale_cache_lock(void) { return &whales.lock; }
 
@@ -95,6 +98,7 @@ static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
     whales.figures.from_cache++;
   }
   hak_lock_give(&whales.lock);
+  if (best != NULL) best->reused = true;
   return best;
 }
 
@@ -112,6 +116,7 @@ static hak_whale* map_whale(size_t size_bytes, size_t alignment) {
   }
   whale->base = base;
   whale->size_bytes = size_bytes;
+  whale->reused = false;
   hak_lock_take(&whales.lock);
   list_add(&whales.live, whale);
   whales.figures.from_new++;
@@ -216,6 +221,46 @@ void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
   give_surplus(now_ms);
 }
 
+/* --- parking --- */
+
+uint32_t hak_whale_cache_try_park(hak_whale* whale, hak_heap* heap) {
+  if (!whale->reused || whale->size_bytes > HAK_WHALE_CACHE_PARK_MAX_BYTES) return 0;
+  hak_berth* berth = hak_berth_of(heap);
+  if (berth == NULL || hak_ptr_load_relaxed(&berth->whale) != NULL) return 0;
+  hak_registry_set_word(whale->base, HAK_REGISTRY_NONE);
+  hak_u64_store_relaxed(&berth->bytes, whale->size_bytes);
+  /* No locked instruction: nobody else puts one in. Release: pairs with the exchanges that take it. */
+  hak_ptr_store_release(&berth->whale, whale);
+  if (++berth->count == 0) berth->count = 1;
+  return berth->count;
+}
+
+hak_whale* hak_whale_cache_unpark(hak_heap* heap, size_t size_bytes) {
+  hak_berth* berth = hak_berth_of(heap);
+  if (berth == NULL || hak_ptr_load_relaxed(&berth->whale) == NULL) return NULL;
+  const uint64_t have_bytes = hak_u64_load_relaxed(&berth->bytes);
+  if (size_bytes > have_bytes || have_bytes - size_bytes > size_bytes / 4) return NULL;
+  hak_whale* whale = (hak_whale*)hak_ptr_exchange_acquire(&berth->whale, NULL);
+  if (whale != NULL) hak_registry_set_word(whale->base, HAK_REGISTRY_WHALE);
+  return whale; /* NULL: a purge was faster */
+}
+
+/* From now on parked whales are cached ones. */
+static void settle_parked(uint64_t now_ms) {
+  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
+    if (hak_ptr_load_relaxed(&hak_berths[i].whale) == NULL) continue;
+    hak_whale* whale = (hak_whale*)hak_ptr_exchange_acquire(&hak_berths[i].whale, NULL);
+    if (whale == NULL) continue;
+    hak_lock_take(&whales.lock);
+    list_remove(&whales.live, whale);
+    whale->freed_ms = now_ms;
+    list_add(&whales.cached, whale);
+    hak_lock_give(&whales.lock);
+  }
+}
+
+/* --- resizing --- */
+
 static void set_size(hak_whale* whale, size_t size_bytes) {
   hak_lock_take(&whales.lock);
   whales.live.bytes += size_bytes - whale->size_bytes;
@@ -252,6 +297,7 @@ bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes) {
   if (size_bytes > PTRDIFF_MAX - HAK_UNIT_BYTES) return false;
   size_bytes = size_bytes == 0 ? HAK_UNIT_BYTES : hak_round_up(size_bytes, HAK_UNIT_BYTES);
   const size_t old_bytes = whale->size_bytes;
+  whale->reused = false; /* of another size it has to earn its berth anew */
   if (size_bytes <= old_bytes) {
     /* Small steps down are not worth a system call. */
     if (old_bytes - size_bytes <= old_bytes / 8) return true;
@@ -282,6 +328,7 @@ static hak_whale* pop_aged(uint64_t now_ms, uint64_t decay_ms) {
 
 uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms) {
   uint64_t bytes = 0;
+  settle_parked(now_ms);
   for (hak_whale* whale = pop_aged(now_ms, decay_ms); whale != NULL; whale = pop_aged(now_ms, decay_ms)) {
     const size_t size_bytes = whale->size_bytes;
     if (!unmap_or_keep(whale, decay_ms == 0 ? whale->freed_ms : now_ms))
@@ -295,7 +342,8 @@ bool hak_whale_cache_holds(const void* ptr) {
   bool found = false;
   hak_lock_take(&whales.lock);
   for (const hak_whale* whale = whales.live.newest; whale != NULL && !found; whale = whale->older) {
-    found = (uintptr_t)ptr - (uintptr_t)whale->base < whale->size_bytes;
+    const bool is_inside = (uintptr_t)ptr - (uintptr_t)whale->base < whale->size_bytes;
+    found = is_inside && hak_registry_word(whale->base) == HAK_REGISTRY_WHALE; /* else it is parked */
   }
   hak_lock_give(&whales.lock);
   return found;
@@ -308,6 +356,14 @@ hak_whale_cache_figures hak_whale_cache_read_figures(void) {
   out.live_bytes = whales.live.bytes;
   out.cached = whales.cached.count;
   out.cached_bytes = whales.cached.bytes;
+  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
+    if (hak_ptr_load_acquire(&hak_berths[i].whale) == NULL) continue;
+    const uint64_t bytes = hak_u64_load_relaxed(&hak_berths[i].bytes);
+    out.live--;
+    out.live_bytes -= bytes;
+    out.cached++;
+    out.cached_bytes += bytes;
+  }
   hak_lock_give(&whales.lock);
   return out;
 }

@@ -4,27 +4,31 @@
  *   1. A whale's base is a multiple of 64 KiB (or of the alignment asked for) and its size a multiple of 64 KiB.
  *   2. The registry word of a live whale's first unit is HAK_REGISTRY_WHALE; other units of it have word 0, so that a
  *      huge and mostly untouched whale costs no registry memory.
- *   3. A whale is live, cached, or a spare descriptor. Cached bytes stay within the option, but for what the kernel
+ *   3. A whale is live, cached, parked, or a spare descriptor. Cached bytes stay within the option, but for what the kernel
  *      refuses to unmap.
  *   4. No whale's memory is read or written here.
+ *   5. A parked whale is still in the list of the live, and has no registry word. A thread has one at most, of
+ *      HAK_WHALE_CACHE_PARK_MAX_BYTES, which has been in the cache since the last purge; the next one takes it out.
  * Threads: any; one lock, never held over a system call.
- * Ordering: the lock.
- * Cost: a hit is a lock and a search of the cache (at most HAK_WHALE_CACHE_ENTRIES).
+ * Ordering: the lock; a parked whale is released by the store that parks it, and acquired by the exchange that takes it.
+ * Cost: parking is a few loads and stores, the way back one locked instruction besides; a hit of the cache is a lock and a search of the cache (at most HAK_WHALE_CACHE_ENTRIES).
  * Fails: NULL when the kernel has no memory.  Fork: lifecycle takes the lock around fork. */
 #ifndef HAKMEM_WHALE_CACHE_WHALE_CACHE_H_
 #define HAKMEM_WHALE_CACHE_WHALE_CACHE_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
 #include "hakmem/os/lock.h"
 
 HAK_BEGIN_DECLS
 
-enum { HAK_WHALE_CACHE_ENTRIES = 64 };
+enum { HAK_WHALE_CACHE_ENTRIES = 64, HAK_WHALE_CACHE_PARK_MAX_BYTES = 8 * 1024 * 1024 };
 
 typedef struct hak_whale {
   char* base;
   size_t size_bytes;
   uint64_t freed_ms;
+  bool reused;             /* it came from the cache, whose limits allow it to lie idle. Sync: who has the whale */
   struct hak_whale* newer; /* in the live list, the cache, or the spares. Sync: lock */
   struct hak_whale* older;
 } hak_whale;
@@ -36,6 +40,14 @@ hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* ze
 /** Takes back a live whale: cached at time `now_ms`, or unmapped. */
 void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms);
 
+/** Takes back a live whale without a look at limits and time, for the same thread's next hak_whale_cache_unpark. `heap` is
+ *  the thread's. Returns how many it has parked with this one, for the caller to look at the clock now and then; 0: nothing
+ *  is done, it has to be released. */
+uint32_t hak_whale_cache_try_park(hak_whale* whale, hak_heap* heap);
+
+/** The whale that the thread of `heap` has parked, if it is large enough and wastes at most a quarter; else NULL. */
+hak_whale* hak_whale_cache_unpark(hak_heap* heap, size_t size_bytes);
+
 /** Time has passed: hak_surplus_age. */
 void hak_whale_cache_age(uint64_t ages);
 
@@ -43,12 +55,13 @@ void hak_whale_cache_age(uint64_t ages);
  *  whale->base may change. False: nothing changed. Shrinking always succeeds. */
 bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes);
 
-/** Unmaps cached whales that were freed `decay_ms` ago or earlier (0: all). Returns the bytes unmapped. */
+/** Parked whales are cached ones from `now_ms` on. Unmaps cached whales that were freed `decay_ms` ago or earlier (0: all). Returns the bytes unmapped. */
 uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms);
 
 /** True when `ptr` lies in a live whale. O(live whales). */
 bool hak_whale_cache_holds(const void* ptr);
 
+/** Parked whales count as cached. To take one again counts nowhere. */
 typedef struct hak_whale_cache_figures {
   uint64_t live, live_bytes, cached, cached_bytes;
   uint64_t from_cache, from_new, resized_in_place, moved;

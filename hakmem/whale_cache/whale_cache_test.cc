@@ -14,6 +14,7 @@
 
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
+#include "hakmem/heap/heap.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
@@ -329,6 +330,133 @@ TEST_F(WhaleCache, PurgeWithoutDecayGivesAllBack) {
   Cache({kMiB, 2 * kMiB, 3 * kMiB});
   EXPECT_EQ(hak_whale_cache_purge(0, 0), 6 * kMiB);
   EXPECT_EQ(Figures().cached, 0u);
+}
+
+// --- parking ---
+
+// Heaps are told apart by address only.
+alignas(4096) char heaps[3 * 4096];
+hak_heap* Heap(size_t i) { return reinterpret_cast<hak_heap*>(heaps + i * 4096); }
+
+class Parking : public WhaleCache {
+ protected:
+  void TearDown() override {
+    hak_whale_cache_purge(0, 0);
+    WhaleCache::TearDown();
+  }
+  // A whale that has been in the cache.
+  static hak_whale* Reused(size_t bytes) {
+    hak_whale* whale = Acquire(bytes);
+    Release(whale);
+    EXPECT_EQ(Acquire(bytes), whale);
+    return whale;
+  }
+};
+
+TEST_F(Parking, Invariant5WhatCameFromTheCacheIsParkedAndTakenAgain) {
+  hak_whale* whale = Acquire(2 * kMiB);
+  EXPECT_FALSE(hak_whale_cache_try_park(whale, Heap(0))) << "nobody has said that it may lie idle";
+  Release(whale);
+  whale = Reused(2 * kMiB);
+  char* base = whale->base;
+  ASSERT_TRUE(hak_whale_cache_try_park(whale, Heap(0)));
+  EXPECT_EQ(hak_registry_word(base), 0u) << "to free it again is misuse";
+  EXPECT_FALSE(hak_whale_cache_holds(base));
+  EXPECT_EQ(Figures().live, 0u);
+  EXPECT_EQ(Figures().live_bytes, 0u);
+  EXPECT_EQ(Figures().cached, 1u);
+  EXPECT_EQ(Figures().cached_bytes, 2 * kMiB);
+  EXPECT_EQ(hak_whale_cache_unpark(Heap(1), 2 * kMiB), nullptr) << "another's";
+  EXPECT_EQ(hak_whale_cache_unpark(Heap(0), 2 * kMiB + 1), nullptr) << "too small";
+  EXPECT_EQ(hak_whale_cache_unpark(Heap(0), kMiB), nullptr) << "too large";
+  ASSERT_EQ(hak_whale_cache_unpark(Heap(0), 2 * kMiB - 5), whale);
+  EXPECT_EQ(hak_registry_word(base), uint64_t{HAK_REGISTRY_WHALE});
+  EXPECT_EQ(hak_registry_owner(base), whale);
+  EXPECT_TRUE(hak_whale_cache_holds(base + kMiB));
+  EXPECT_EQ(Figures().live_bytes, 2 * kMiB);
+  EXPECT_EQ(hak_whale_cache_unpark(Heap(0), 2 * kMiB), nullptr);
+  ASSERT_TRUE(hak_whale_cache_try_park(whale, Heap(0))) << "and once more";
+}
+
+TEST_F(Parking, Invariant5OneAThread) {
+  hak_whale* first = Reused(2 * kMiB);
+  hak_whale* second = Reused(2 * kMiB);
+  ASSERT_TRUE(hak_whale_cache_try_park(first, Heap(0)));
+  EXPECT_FALSE(hak_whale_cache_try_park(second, Heap(0)));
+  EXPECT_TRUE(hak_whale_cache_try_park(second, Heap(1)));
+  EXPECT_EQ(Figures().cached, 2u);
+  EXPECT_EQ(hak_whale_cache_unpark(Heap(1), 2 * kMiB), second);
+  Release(second);
+}
+
+TEST_F(Parking, Invariant5NotTheLargest) {
+  hak_whale* whale = Reused(HAK_WHALE_CACHE_PARK_MAX_BYTES + kUnit);
+  EXPECT_FALSE(hak_whale_cache_try_park(whale, Heap(0)));
+  Release(whale);
+}
+
+TEST_F(Parking, AThreadWithoutAHeapParksNothing) {
+  hak_whale* whale = Reused(2 * kMiB);
+  EXPECT_FALSE(hak_whale_cache_try_park(whale, hak_heap_current));
+  EXPECT_EQ(hak_whale_cache_unpark(hak_heap_current, 2 * kMiB), nullptr);
+  Release(whale);
+}
+
+TEST_F(Parking, APurgeTakesItOutAndItsDecayBegins) {
+  hak_whale* whale = Reused(2 * kMiB);
+  char* base = whale->base;
+  ASSERT_TRUE(hak_whale_cache_try_park(whale, Heap(0)));
+  EXPECT_EQ(hak_whale_cache_purge(1000, 500), 0u);
+  EXPECT_EQ(hak_whale_cache_unpark(Heap(0), 2 * kMiB), nullptr);
+  EXPECT_EQ(Figures().cached, 1u);
+  EXPECT_EQ(hak_whale_cache_purge(1499, 500), 0u);
+  EXPECT_EQ(hak_whale_cache_purge(1500, 500), 2 * kMiB);
+  EXPECT_FALSE(IsCached(base));
+}
+
+TEST_F(Parking, OfAnotherSizeAWhaleIsANewOne) {
+  hak_whale* whale = Reused(4 * kMiB);
+  ASSERT_TRUE(hak_whale_cache_resize(whale, 2 * kMiB));
+  EXPECT_FALSE(hak_whale_cache_try_park(whale, Heap(0)));
+  Release(whale);
+}
+
+TEST_F(Parking, WhatDoesNotFitGetsWhatIsParked) {
+  hak_whale* whale = Reused(4 * kMiB);
+  ASSERT_TRUE(hak_whale_cache_try_park(whale, Heap(0)));
+  hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes());
+  whale = Acquire(3 * kMiB - kUnit);
+  EXPECT_NE(whale, nullptr);
+  hak_os_fake_set_limit_bytes(0);
+  Release(whale);
+}
+
+TEST_F(Parking, PurgesAndThreadsNeverShareAWhale) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> broken{0};
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 2; t++) {
+    threads.emplace_back([t, &broken] {
+      for (uint64_t i = 0; i < 20000; i++) {
+        hak_whale* whale = hak_whale_cache_unpark(Heap(t), 2 * kUnit);
+        if (whale == nullptr) whale = Acquire(2 * kUnit);
+        hak_unpoison(whale->base, sizeof(uint64_t));
+        auto* tag = reinterpret_cast<uint64_t*>(whale->base);
+        *tag = t << 32 | i;
+        if (hak_registry_word(whale->base) != HAK_REGISTRY_WHALE || *tag != (t << 32 | i)) broken++;
+        if (!hak_whale_cache_try_park(whale, Heap(t))) Release(whale, i);
+      }
+    });
+  }
+  threads.emplace_back([&stop] {
+    for (uint64_t i = 0; !stop; i++) hak_whale_cache_purge(i, i % 8 == 0 ? 0 : 1000);
+  });
+  threads[0].join();
+  threads[1].join();
+  stop = true;
+  threads[2].join();
+  EXPECT_EQ(broken.load(), 0);
+  errno = kErrno;
 }
 
 // --- resizing ---
