@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/slab/slab.h"
 #include "hakmem/whale_cache/whale_cache.h"
@@ -51,6 +52,18 @@ HAK_ALWAYS_INLINE void hak_gate_find(const void* ptr, block_info* info) {
   info->kind = BLOCK_SLAB;
   info->index = hak_slab_index(info->slab, ptr);
   info->is_start = hak_slab_is_block(info->slab, info->index, ptr);
+}
+
+/** The bin of a block of this thread's, in a slab of one unit; else NULL. Told from the bin and the class's row alone. */
+HAK_ALWAYS_INLINE const hak_bin* hak_gate_own_small_bin(const void* ptr) {
+  const uint64_t word = hak_registry_word(ptr);
+  if (!hak_heap_owns_word(hak_heap_current, word)) return NULL;
+  const hak_bin* bin = (const hak_bin*)(uintptr_t)word;
+  const hak_size_class* row = &hak_size_class_table[bin->size_class];
+  if (row->units != 1) return NULL;
+  const uint64_t offset = (uintptr_t)ptr % HAK_UNIT_BYTES;
+  const uint64_t index = (offset * row->reciprocal) >> 32;
+  return index * row->block_bytes == offset && index < row->blocks ? bin : NULL;
 }
 
 /** As hak_gate_find, for a pointer that should be a live block. Reports it and returns false otherwise. */

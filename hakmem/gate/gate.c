@@ -311,12 +311,18 @@ bool hak_gate_audit_free(const void* ptr) {
 
 /* --- questions --- */
 
-size_t hak_gate_usable_size(const void* ptr) {
+static HAK_NOINLINE size_t usable_size_of_any(const void* ptr) {
   block_info info;
   if (ptr == NULL || !hak_gate_find_live(ptr, &info)) return 0;
   /* The whole size is the caller's from now on, so it may no longer be poisoned. */
   if (HAK_CFG_ASAN) hak_unpoison(ptr, info.usable_bytes);
   return info.usable_bytes;
+}
+
+/* Programs that count their memory, as redis does, ask at each malloc and free. */
+size_t hak_gate_usable_size(const void* ptr) {
+  const hak_bin* bin = HAK_CFG_ASAN ? NULL : hak_gate_own_small_bin(ptr);
+  return HAK_LIKELY(bin != NULL) ? bin->stride : usable_size_of_any(ptr);
 }
 
 size_t hak_gate_good_size(size_t size_bytes) {

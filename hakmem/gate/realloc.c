@@ -123,18 +123,6 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
   return ptr;
 }
 
-/* The bin of a block of this thread's, in a slab of one unit; else NULL. Told from the bin and the class's row alone. */
-static inline const hak_bin* own_small_block(const void* ptr) {
-  const uint64_t word = hak_registry_word(ptr);
-  if (!hak_heap_owns_word(hak_heap_current, word)) return NULL;
-  const hak_bin* bin = (const hak_bin*)(uintptr_t)word;
-  const hak_size_class* row = &hak_size_class_table[bin->size_class];
-  if (row->units != 1) return NULL;
-  const uint64_t offset = (uintptr_t)ptr % HAK_UNIT_BYTES;
-  const uint64_t index = (offset * row->reciprocal) >> 32;
-  return index * row->block_bytes == offset && index < row->blocks ? bin : NULL;
-}
-
 static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
   if (ptr == NULL) return hak_gate_malloc(size_bytes);
   if (size_bytes == 0) {
@@ -157,7 +145,7 @@ static HAK_NOINLINE void* realloc_large(void* ptr, size_t size_bytes) {
 
 void* hak_gate_realloc(void* ptr, size_t size_bytes) {
   if (HAK_CFG_ASAN || HAK_UNLIKELY(size_bytes == 0)) return realloc_any(ptr, size_bytes);
-  const hak_bin* bin = own_small_block(ptr);
+  const hak_bin* bin = hak_gate_own_small_bin(ptr);
   if (HAK_UNLIKELY(bin == NULL)) return realloc_large(ptr, size_bytes);
   if (size_bytes > bin->stride) {
     return size_bytes <= HAK_GROWTH_NOTED_BYTES ? move_block(ptr, bin->stride, size_bytes)
