@@ -29,16 +29,23 @@ static bool resize_span(hak_slab* slab, size_t size_bytes) {
   return true;
 }
 
+/* True when the span's block grows and has grown within its units. */
+static inline bool grows_within(hak_slab* slab, size_t size_bytes) {
+  if (slab->asked_bytes == 0 || size_bytes <= slab->asked_bytes || size_bytes > slab->block_bytes) return false;
+  const uint32_t half_bytes = slab->block_bytes / 2;
+  if (size_bytes > half_bytes && slab->asked_bytes <= half_bytes) {
+    hak_growth_on_use(&growth, slab->base, slab->units);
+  }
+  slab->asked_bytes = (uint32_t)size_bytes;
+  return true;
+}
+
 /* True when `ptr` is a block that grows, and has grown where it lies. */
 static inline bool grows_in_place(const void* ptr, size_t size_bytes) {
   if (hak_registry_word(ptr) != HAK_REGISTRY_SPAN) return false;
   hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
-  if (slab->base != (const char*)ptr || size_bytes <= slab->asked_bytes || slab->asked_bytes == 0) return false;
-  if (size_bytes > slab->block_bytes) return resize_span(slab, size_bytes);
-  const uint32_t half_bytes = slab->block_bytes / 2;
-  if (size_bytes > half_bytes && slab->asked_bytes <= half_bytes) hak_growth_on_use(&growth, ptr, slab->units);
-  slab->asked_bytes = (uint32_t)size_bytes;
-  return true;
+  if (slab->base != (const char*)ptr) return false;
+  return grows_within(slab, size_bytes) || (size_bytes > slab->block_bytes && resize_span(slab, size_bytes));
 }
 
 /* True when a block of `usable_bytes` serves `size_bytes` without much waste: one more than half empty is worth moving. */
@@ -48,7 +55,7 @@ static bool keeps_place(size_t usable_bytes, size_t size_bytes) {
 
 /* Resizes without changing the block's address. False: it cannot be done, nothing changed. */
 static bool resize_in_place(const block_info* info, size_t size_bytes) {
-  if (info->kind == BLOCK_SPAN) return resize_span(info->slab, size_bytes);
+  if (info->kind == BLOCK_SPAN) return grows_within(info->slab, size_bytes) || resize_span(info->slab, size_bytes);
   if (info->kind == BLOCK_WHALE) return false;
   return keeps_place(info->usable_bytes, size_bytes);
 }
