@@ -37,9 +37,15 @@ void hak_zeroing_on_sample(hak_zeroing* zeroing, uint32_t written, uint32_t piec
   }
 }
 
-/* A comparison with itself, one byte on: libc's is the fastest there is. */
+/* Eight words at a time: what was written to shows in the first few as a rule. */
 static bool is_all_zero(const char* piece) {
-  return piece[0] == 0 && memcmp(piece, piece + 1, HAK_ZEROING_PIECE_BYTES - 1) == 0;
+  for (uint32_t at = 0; at < HAK_ZEROING_PIECE_BYTES; at += 64) {
+    uint64_t words[8];
+    memcpy(words, piece + at, sizeof words);
+    const uint64_t any = words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7];
+    if (any != 0) return false;
+  }
+  return true;
 }
 
 /* Pieces spread over the block but for its first page, which nearly every program writes to. Where they lie changes from
