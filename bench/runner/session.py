@@ -44,7 +44,7 @@ class Plan:
 
 
 QUICK = Plan("quick", seconds=0.2, repeats=3, extra_passes=3, budget_s=240.0, limit_s=280.0)
-FULL = Plan("full", seconds=1.0, repeats=5, extra_passes=4, budget_s=3600.0)
+FULL = Plan("full", seconds=0.5, repeats=5, extra_passes=4, budget_s=3600.0)
 
 
 class Session:
