@@ -1,5 +1,5 @@
 # The world of Debian sid, for tools/world: a folder with a whole Debian, made with debootstrap.
-# Uses what tools/world has set: configs, arguments, sid_root, sid_renew; add_up. Needs common.sh.
+# Uses what tools/world has set: configs, arguments, sid_root, sid_renew, sid_bench; add_up. Needs common.sh.
 # shellcheck shell=bash disable=SC2154
 
 sid_packages=("${packages_bazel[@]}" "${packages_workspace[@]}" "${packages_gcc[@]}" "${packages_gtest[@]}" binutils python3)
@@ -108,6 +108,18 @@ sid_copy_sources() {
   fi | tar -x -C "$sid_root/src/hakmem" --no-same-owner || die 1 "cannot copy the sources to $sid_root"
 }
 
+# Measures there, beside the newest packages of the peers, and brings the results here. Ends tools/world.
+sid_measure() {
+  local out=$PWD/bench-results-sid status
+  in_sid env HAKMEM_BAZEL_MODULES=1 /src/hakmem/tools/bench --out /src/bench-results "${arguments[@]}"
+  status=$?
+  [ $status -eq 0 ] || exit $status
+  rm -rf "$out"
+  cp -r "$sid_root/src/bench-results" "$out" || die 1 "cannot write to $out"
+  say "results are in $out"
+  exit 0
+}
+
 world_sid() {
   [ "$(id -u)" = 0 ] || die 1 "only root can make and enter the folder of another Debian: sudo tools/world sid"
   need_packages debootstrap util-linux
@@ -118,6 +130,7 @@ world_sid() {
   sid_install_modules
   sid_copy_sources
   in_sid sh -c 'for p in gcc clang ldd; do $p --version | head -n 1; done; cd /src/hakmem && bazel --version'
+  [ -z "$sid_bench" ] || sid_measure
   [ ${#arguments[@]} -gt 0 ] || arguments=(//...)
   add_up sid in_sid env HAKMEM_BAZEL_MODULES=1 /src/hakmem/tools/test --config "${configs[@]}" -- "${arguments[@]}"
 }
