@@ -111,9 +111,11 @@ sid_copy_sources() {
 # Measures there, beside the newest packages of the peers, and brings the results here. Ends tools/world.
 sid_measure() {
   local out=$PWD/bench-results-sid status
+  rm -rf "$sid_root/src/bench-results"
   in_sid env HAKMEM_BAZEL_MODULES=1 /src/hakmem/tools/bench --out /src/bench-results "${arguments[@]}"
   status=$?
-  [ $status -eq 0 ] || exit $status
+  # Where it was asked for a list or for help there are none.
+  [ $status -eq 0 ] && [ -e "$sid_root/src/bench-results" ] || exit $status
   rm -rf "$out"
   cp -r "$sid_root/src/bench-results" "$out" || die 1 "cannot write to $out"
   say "results are in $out"
