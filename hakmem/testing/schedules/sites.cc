@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 // Set by the linker: the section of hook.h.
 extern "C" hak_scheduled_site __start_hak_scheduled_sites[];
@@ -33,9 +34,10 @@ bool IsFigure(const hak_scheduled_site& site) {
   return false;
 }
 
+// Two on one line lie in the section as the compiler likes.
 bool IsBefore(const hak_scheduled_site* a, const hak_scheduled_site* b) {
   const std::string a_path = ShortPath(a->file), b_path = ShortPath(b->file);
-  return a_path != b_path ? a_path < b_path : a->line < b->line;
+  return std::tie(a_path, a->line, a->op) < std::tie(b_path, b->line, b->op);
 }
 
 std::vector<Ordering> Collect() {
