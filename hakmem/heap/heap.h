@@ -40,8 +40,7 @@ enum {
   HAK_HEAP_LARGE_OFFSET = HAK_HEAP_MEDIUM_OFFSET + (HAK_BIN_MEDIUM_COUNT - HAK_BIN_SMALL_COUNT) * HAK_BIN_MEDIUM_BYTES,
   HAK_HEAP_BINS_BYTES = HAK_HEAP_LARGE_OFFSET + (HAK_SIZE_CLASS_COUNT - HAK_BIN_MEDIUM_COUNT) * HAK_BIN_LARGE_BYTES,
   /* Slots that a bin has at most. */
-  HAK_BIN_TINY_SLOTS =
-      1087, /* up to 1 KiB: the swings of a thousand small blocks, and the word that the last refill is over */
+  HAK_BIN_TINY_SLOTS = 1087, /* up to 1 KiB: swings of a thousand, and the word that the last refill is over */
   HAK_BIN_SHARED_SLOTS = 55, /* up to 32 KiB */
   HAK_BIN_UNIT_SLOTS = 23,   /* 64 KiB to 256 KiB */
   /* And on the way there. */
@@ -211,7 +210,7 @@ bool hak_heap_set_cap(hak_bin* bin, uint32_t cap);
 /** Owner: gives up an active heap, whose caches are flushed. */
 void hak_heap_park(hak_heap* heap);
 
-/** Private to heap.c but for the next: Sync: parked-heap lock writes, any reads. */
+/** Private to heap.c; for the inline look that follows. Sync: parked-heap lock writes, any reads */
 extern hak_atomic_u32 hak_heap_parked_total;
 
 /** Number of parked heaps; a hint. */
