@@ -22,6 +22,8 @@ packages_workspace=(bazel-platforms bazel-skylib bazel-rules-java bazel-rules-pr
 packages_gcc=(gcc g++ libc6-dev)
 packages_gtest=(googletest)
 packages_valgrind=(valgrind)
+# What tools/hakmem and its tests are written with.
+packages_hakmem=(python3 python3-pyelftools python3-rich python3-protobuf)
 
 # The clang that this release calls just `clang`, with the run-time libraries of its sanitizers.
 packages_clang() {
@@ -76,6 +78,14 @@ need_packages() {
 need_charts() {
   [ -e /usr/share/javascript/chart.js/chart.min.js ] || (need_packages libjs-chart.js) ||
     say "the page will have tables only: there is no Chart.js"
+}
+
+# The Python libraries of tools/hakmem: Debian's packages, or whatever this Python finds under the same names.
+need_python_libraries() {
+  local missing
+  missing=$(python3 -c 'import elftools, rich, google.protobuf' 2>&1) && return 0
+  command -v dpkg-query >/dev/null || die 1 "python3 lacks a library (${missing##*$'\n'}). Needed: pyelftools rich protobuf"
+  need_packages "${packages_hakmem[@]}"
 }
 
 need_linux() {

@@ -1,0 +1,6 @@
+"""What a command cannot go on after."""
+
+
+class CommandError(Exception):
+    """Wrong input, or a process, file or right that is not there. The text is one line that names what was wrong; the
+    command ends with status 2."""

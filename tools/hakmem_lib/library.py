@@ -1,0 +1,48 @@
+"""The library that a program is started on."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+from typing import Mapping, Optional
+
+from tools.hakmem_lib.errors import CommandError
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_TARGET = "//hakmem:malloc_preload"
+
+
+def find(given: Optional[str]) -> pathlib.Path:
+    """The library `given`, or the one of this checkout, built where it is not up to date."""
+    path = pathlib.Path(given) if given else _build()
+    if not path.is_file():
+        raise CommandError(f"no such library: {path}")
+    path = path.resolve()
+    if any(character.isspace() or character == ":" for character in str(path)):
+        raise CommandError(f"LD_PRELOAD cannot name a path with spaces or colons: {path}")
+    return path
+
+
+def preloaded(environment: Mapping[str, str], *libraries: pathlib.Path) -> dict[str, str]:
+    """`environment` with the libraries in front of what is preloaded already."""
+    names = [str(library) for library in libraries]
+    if environment.get("LD_PRELOAD"):
+        names.append(environment["LD_PRELOAD"])
+    return {**environment, "LD_PRELOAD": ":".join(names)}
+
+
+def build(target: str) -> pathlib.Path:
+    """Builds a target of this checkout; returns Bazel's folder of outputs."""
+    bazel = str(_ROOT / "tools/lib/bazel")
+    built = subprocess.run([bazel, "build", "--noshow_progress", target], capture_output=True, text=True, check=False)
+    if built.returncode != 0:
+        last = (built.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise CommandError(f"could not build {target}: {last}")
+    where = subprocess.run([bazel, "info", "bazel-bin"], capture_output=True, text=True, check=False)
+    if where.returncode != 0:
+        raise CommandError("Bazel does not say where its output is")
+    return pathlib.Path(where.stdout.strip())
+
+
+def _build() -> pathlib.Path:
+    return build(_TARGET) / "hakmem/libhakmem.so"
