@@ -14,8 +14,10 @@
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/base/control.h"
 #include "hakmem/base/print.h"
 #include "hakmem/base/test_one_line.h"
+#include "hakmem/base/thread.h"
 
 #include "gtest/gtest.h"
 
@@ -319,6 +321,21 @@ TEST_F(Checks, IgnoreIsSilentButCounts) {
   hak_report_misuse(HAK_MISUSE_FOREIGN_POINTER, kBlock, 0);
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   EXPECT_EQ(hak_misuse_count(), before + 1);
+}
+
+TEST(Thread, PointersTellThreadsApart) {
+  const void* mine = hak_thread_pointer();
+  EXPECT_NE(mine, nullptr);
+  EXPECT_EQ(hak_thread_pointer(), mine);
+  const void* other = nullptr;
+  std::thread([&other] { other = hak_thread_pointer(); }).join();
+  EXPECT_NE(other, nullptr);
+  EXPECT_NE(other, mine);
+}
+
+TEST(Control, EverythingIsOffAtFirst) {
+  const char* bytes = reinterpret_cast<const char*>(&hak_control_words);
+  for (size_t i = 0; i < sizeof hak_control_words; i++) EXPECT_EQ(bytes[i], 0) << i;
 }
 
 }  // namespace

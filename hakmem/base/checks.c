@@ -71,3 +71,7 @@ void hak_die(const char* what, const void* ptr) {
   hak_print_flush(&line, STDERR_FILENO);
   abort();
 }
+
+#define ROWS HAK_VIEW_STRUCTURE("word", uint64_t)
+#define ROOTS(ROOT) ROOT("error_action", error_action) ROOT("misuse_count", misuse_count)
+HAK_VIEW_PART(hak_checks_view, ROWS, ROOTS);

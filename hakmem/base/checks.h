@@ -10,6 +10,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 
 /* Set by the build for every target: 0 release, 1 debug, 2 paranoid. */
 #ifndef HAK_CONFIG_LEVEL
@@ -47,6 +48,9 @@ uint64_t hak_misuse_count(void);
 
 /** A broken invariant of HAKMEM itself: prints `what` and `ptr`, then aborts whatever the error action. */
 __attribute__((noreturn, cold)) void hak_die(const char* what, const void* ptr);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_checks_view;
 
 HAK_END_DECLS
 

@@ -159,3 +159,7 @@ void hak_config_reset_for_test(void) {
   hak_u32_store_relaxed(&loaded, 0);
   hak_set_error_action(HAK_ERROR_ABORT);
 }
+
+#define ROWS HAK_VIEW_STRUCTURE("option", option_row) HAK_VIEW_FIELDS("option", option_row, name, initial)
+#define ROOTS(ROOT) ROOT("options", rows) ROOT("option_values", values) ROOT("option_is_set", value_is_set)
+HAK_VIEW_PART(hak_config_view, ROWS, ROOTS);

@@ -9,6 +9,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 
 /* Set by the build for every target, to 0 or 1. */
 #ifndef HAK_CONFIG_SANITIZE_ADDRESS
@@ -59,6 +60,9 @@ const char* hak_config_word(hak_option option);
 
 /** Name of an option without the prefix, e.g. "DECAY_MS". */
 const char* hak_config_name(hak_option option);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_config_view;
 
 HAK_END_DECLS
 

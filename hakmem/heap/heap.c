@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hakmem/base/checks.h"
+#include "hakmem/base/thread.h"
 #include "hakmem/metadata/metadata.h"
 
 hak_heap hak_heap_empty HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
@@ -174,6 +175,7 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   if (heap != NULL) {
     set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
     heap->foreign_frees = 0;
+    heap->thread_pointer = hak_thread_pointer();
     return heap;
   }
   hak_lock_take(&heaps.lock);
@@ -196,3 +198,37 @@ void hak_heap_orphan_others_locked(hak_heap* mine) {
   }
   heaps.active_count = active_count;
 }
+
+/* --- for hakmem/view --- */
+
+#define OFFSETS(c) HAK_BIN_OFFSET(c), HAK_BIN_OFFSET((c) + 1), HAK_BIN_OFFSET((c) + 2), HAK_BIN_OFFSET((c) + 3)
+static const uint16_t bin_offsets[] = {OFFSETS(0),  OFFSETS(4),  OFFSETS(8),  OFFSETS(12), OFFSETS(16), OFFSETS(20),
+                                       OFFSETS(24), OFFSETS(28), OFFSETS(32), OFFSETS(36), OFFSETS(40)};
+HAK_STATIC_ASSERT(sizeof bin_offsets / sizeof bin_offsets[0] == HAK_SIZE_CLASS_COUNT, "an offset a class");
+
+#define HEAP_ROWS                                                                                               \
+  HAK_VIEW_STRUCTURE("heap", hak_heap)                                                                          \
+  HAK_VIEW_FIELDS("heap", hak_heap, in_slow_path, slow_ticks, foreign_frees, state, epoch_ms, thread_pointer,   \
+                  budget.limit_bytes, budget.granted_bytes, budget.grown, budget.shrunk, counters, next_parked) \
+  HAK_VIEW_FIELDS("heap", hak_heap, next_heap) HAK_VIEW_ARRAYS("heap", hak_heap, bins, outbox, ace, mailboxes)
+#define COUNTER_ROWS                                                                                                   \
+  HAK_VIEW_STRUCTURE("heap_counters", hak_heap_counters)                                                               \
+  HAK_VIEW_FIELDS("heap_counters", hak_heap_counters, refills, spills, remote_published, remote_merged, slabs_adopted, \
+                  slabs_acquired, slabs_released)
+#define BIN_ROWS                                                                                               \
+  HAK_VIEW_STRUCTURE("bin", hak_bin)                                                                           \
+  HAK_VIEW_FIELDS("bin", hak_bin, top, end, begin, run_mask, run_base, stride, size_class, run_zeroed, streak, \
+                  slots_at, current, partial)
+#define OTHER_ROWS                                                         \
+  HAK_VIEW_STRUCTURE("mailbox", hak_mailbox)                               \
+  HAK_VIEW_FIELDS("mailbox", hak_mailbox, head, heap)                      \
+  HAK_VIEW_STRUCTURE("outbox_entry", hak_outbox_entry)                     \
+  HAK_VIEW_FIELDS("outbox_entry", hak_outbox_entry, slab, mask, key, room) \
+  HAK_VIEW_STRUCTURE("ace", hak_mid_ace_bin)                               \
+  HAK_VIEW_FIELDS("ace", hak_mid_ace_bin, misses, spills, row, row_spills, seen)
+#define ROWS HEAP_ROWS COUNTER_ROWS BIN_ROWS OTHER_ROWS
+#define ROOTS(ROOT)                       \
+  ROOT("first_heap", heaps.all)           \
+  ROOT("first_parked_heap", heaps.parked) \
+  ROOT("common_heap", common_heap) ROOT("parked_heaps", hak_heap_parked_total) ROOT("bin_offsets", bin_offsets)
+HAK_VIEW_PART(hak_heap_view, ROWS, ROOTS);

@@ -21,6 +21,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 #include "hakmem/mid_ace/mid_ace.h"
 #include "hakmem/os/lock.h"
 #include "hakmem/size_class/size_class.h"
@@ -144,6 +145,8 @@ typedef struct hak_heap {
   uint64_t growth_seen; /* hak_shared_pool_growth_count when idle caches were last emptied for it */
   hak_atomic_u32 state; /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
   uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
+  /* hak_thread_pointer of the thread that had the heap last, for readers outside. Sync: owner */
+  const void* thread_pointer;
   hak_mid_ace_budget budget;
   hak_mid_ace_bin ace[HAK_SIZE_CLASS_COUNT];
   hak_heap_counters counters;
@@ -231,6 +234,9 @@ hak_heap* hak_heap_first(void);
 /** In the child of a fork, under the lock: every active heap but `mine` is parked, or lost if it was in a slow path.
  *  The caches of those parked stay as they are: hak_heap_acquire and drains cope. */
 void hak_heap_orphan_others_locked(hak_heap* mine);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_heap_view;
 
 HAK_END_DECLS
 

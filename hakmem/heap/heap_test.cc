@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hakmem/base/checks.h"
+#include "hakmem/base/thread.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/mid_ace/mid_ace.h"
 #include "hakmem/os/os_fake.h"
@@ -396,6 +397,19 @@ TEST_F(Heap, Invariant5ThreadsHaveAHeapEachToThemselves) {
   uint64_t turns = 0;
   for (const hak_heap* heap : parked) turns += heap->epoch_ms;
   EXPECT_EQ(turns, uint64_t{kThreads} * kRounds);
+}
+
+TEST_F(Heap, KnowsWhoHadItLast) {
+  hak_heap* heap = hak_heap_acquire(kLimit);
+  ASSERT_NE(heap, nullptr);
+  EXPECT_EQ(heap->thread_pointer, hak_thread_pointer());
+  hak_heap_park(heap);
+  const void* other = nullptr;
+  std::thread([&] {
+    EXPECT_EQ(hak_heap_acquire(kLimit), heap);
+    other = hak_thread_pointer();
+  }).join();
+  EXPECT_EQ(heap->thread_pointer, other);
 }
 
 }  // namespace

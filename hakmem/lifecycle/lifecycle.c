@@ -10,6 +10,7 @@
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/unified_cache/unified_cache.h"
+#include "hakmem/view/view.h"
 #include "hakmem/whale_cache/whale_cache.h"
 
 enum { PROCESS_NEW = 0, PROCESS_STARTING = 1, PROCESS_READY = 2 };
@@ -129,6 +130,7 @@ static void on_thread_exit(void* arg) {
 extern char** environ;
 
 static void start_process(void) {
+  hak_view_keep();
   thread_is_starting = true;
   hak_config_load(environ);
   exit_key_works = pthread_key_create(&exit_key, on_thread_exit) == 0;

@@ -44,3 +44,9 @@ void* hak_metadata_alloc(size_t size_bytes, size_t alignment) {
   if (block != NULL) hak_u64_fetch_add_relaxed(&metadata.used_bytes, size_bytes);
   return block;
 }
+
+#define ROWS                                           \
+  HAK_VIEW_STRUCTURE("metadata", __typeof__(metadata)) \
+  HAK_VIEW_FIELDS("metadata", __typeof__(metadata), next, end, used_bytes)
+#define ROOTS(ROOT) ROOT("metadata", metadata)
+HAK_VIEW_PART(hak_metadata_view, ROWS, ROOTS);

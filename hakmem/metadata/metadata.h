@@ -11,6 +11,7 @@
 #define HAKMEM_METADATA_METADATA_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 #include "hakmem/os/lock.h"
 
 HAK_BEGIN_DECLS
@@ -23,6 +24,9 @@ void* hak_metadata_alloc(size_t size_bytes, size_t alignment);
 uint64_t hak_metadata_used_bytes(void);
 
 hak_lock* hak_metadata_lock(void);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_metadata_view;
 
 HAK_END_DECLS
 

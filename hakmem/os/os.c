@@ -176,3 +176,10 @@ void hak_os_reset_for_test(void) {
   hak_u64_store_relaxed(&known.next_aligned_hint, 0);
   hak_u32_store_relaxed(&targets_left, 0);
 }
+
+#define KNOWN __typeof__(known)
+#define ROWS                               \
+  HAK_VIEW_STRUCTURE("os_counters", KNOWN) \
+  HAK_VIEW_FIELDS("os_counters", KNOWN, page_bytes, map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes)
+#define ROOTS(ROOT) ROOT("os_counters", known)
+HAK_VIEW_PART(hak_os_view, ROWS, ROOTS);

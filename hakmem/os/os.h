@@ -11,6 +11,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 
 HAK_BEGIN_DECLS
 
@@ -66,6 +67,9 @@ hak_os_counters hak_os_read_counters(void);
 /** Forgets what a process learns once: the page size, where the last SuperSlab lay, how many moves have failed. For
  *  tests. */
 void hak_os_reset_for_test(void);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_os_view;
 
 HAK_END_DECLS
 

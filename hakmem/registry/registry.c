@@ -96,3 +96,12 @@ void hak_registry_clear(const void* base, uint32_t units) {
     hak_u64_store_release(entry.word, HAK_REGISTRY_NONE);
   }
 }
+
+#define ROWS                                             \
+  HAK_VIEW_STRUCTURE("registry_leaf", hak_registry_leaf) \
+  HAK_VIEW_ARRAYS("registry_leaf", hak_registry_leaf, word, owner)
+#define ROOTS(ROOT)                            \
+  ROOT("registry_root", hak_registry_root)     \
+  ROOT("registry_window", hak_registry_window) \
+  ROOT("registry_minus_base", hak_registry_window_at.minus_base) ROOT("registry_leaf_bytes", leaf_bytes)
+HAK_VIEW_PART(hak_registry_view, ROWS, ROOTS);

@@ -18,6 +18,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 
 HAK_BEGIN_DECLS
 
@@ -141,6 +142,9 @@ void hak_registry_clear(const void* base, uint32_t units);
 
 /** Bytes of leaves mapped so far. */
 uint64_t hak_registry_leaf_bytes(void);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_registry_view;
 
 HAK_END_DECLS
 

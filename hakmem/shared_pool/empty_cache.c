@@ -1,5 +1,6 @@
 #include "hakmem/base/checks.h"
 #include "hakmem/os/os.h"
+#include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/shared_pool/superslab_inl.h"
 
 /* Least recently used at `oldest`. The lock is the pool's. */
@@ -86,3 +87,9 @@ uint64_t hak_empty_cache_trim(uint64_t now_ms, uint64_t decay_ms, uint64_t keep)
     bytes += HAK_SUPERSLAB_BYTES;
   }
 }
+
+#define ROWS                                           \
+  HAK_VIEW_STRUCTURE("empty_cache", __typeof__(cache)) \
+  HAK_VIEW_FIELDS("empty_cache", __typeof__(cache), youngest, oldest, count)
+#define ROOTS(ROOT) ROOT("empty_cache", cache)
+HAK_VIEW_PART(hak_empty_cache_view, ROWS, ROOTS);

@@ -617,3 +617,15 @@ void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks) {
     }
   }
 }
+
+#define COUNTS __typeof__(counts)
+#define COUNT_ROWS                          \
+  HAK_VIEW_STRUCTURE("pool_counts", COUNTS) \
+  HAK_VIEW_FIELDS("pool_counts", COUNTS, from_orphan, from_units, from_empty, from_new, purged_bytes)
+#define SURPLUS_ROWS \
+  HAK_VIEW_STRUCTURE("surplus", hak_surplus) HAK_VIEW_FIELDS("surplus", hak_surplus, given_bytes, credit_bytes, refused)
+#define ROWS COUNT_ROWS SURPLUS_ROWS
+#define ROOTS(ROOT)           \
+  ROOT("pool_counts", counts) \
+  ROOT("pool_surplus", surplus) ROOT("pool_surplus_count", surplus_count) ROOT("pool_clock_ms", clock_ms)
+HAK_VIEW_PART(hak_shared_pool_view, ROWS, ROOTS);

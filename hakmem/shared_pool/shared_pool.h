@@ -25,6 +25,7 @@
 #define HAKMEM_SHARED_POOL_SHARED_POOL_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/os/lock.h"
 #include "hakmem/slab/slab.h"
@@ -102,6 +103,9 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void);
 void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks);
 
 hak_lock* hak_shared_pool_lock(void);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_shared_pool_view, hak_superslab_view, hak_empty_cache_view;
 
 HAK_END_DECLS
 

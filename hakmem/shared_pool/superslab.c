@@ -5,6 +5,7 @@
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
+#include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/shared_pool/superslab_inl.h"
 
 enum {
@@ -179,3 +180,15 @@ bool hak_superslab_unmap(hak_superslab* superslab) {
   push(&superslabs.unused, superslab);
   return true;
 }
+
+#define ROWS                                                                                                     \
+  HAK_VIEW_STRUCTURE("superslab", hak_superslab)                                                                 \
+  HAK_VIEW_FIELDS("superslab", hak_superslab, base, id, free_units, dirty_units, heads, in_use, freed_ms, newer, \
+                  older)                                                                                         \
+  HAK_VIEW_ARRAYS("superslab", hak_superslab, slabs, bitmaps, remote_bitmaps)
+#define ROOTS(ROOT)                           \
+  ROOT("first_superslabs", first_descriptors) \
+  ROOT("superslab_chunks", chunks)            \
+  ROOT("superslab_id_end", superslabs.id_end) \
+  ROOT("superslabs_mapped", superslabs.mapped) ROOT("superslab_sums", superslabs.sums)
+HAK_VIEW_PART(hak_superslab_view, ROWS, ROOTS);

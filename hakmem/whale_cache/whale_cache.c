@@ -367,3 +367,18 @@ hak_whale_cache_figures hak_whale_cache_read_figures(void) {
   hak_lock_give(&whales.lock);
   return out;
 }
+
+#define WHALE_ROWS                                                                      \
+  HAK_VIEW_STRUCTURE("whale", hak_whale)                                                \
+  HAK_VIEW_FIELDS("whale", hak_whale, base, size_bytes, freed_ms, reused, newer, older) \
+  HAK_VIEW_STRUCTURE("whale_list", whale_list)                                          \
+  HAK_VIEW_FIELDS("whale_list", whale_list, newest, oldest, count, bytes)
+#define CACHE_ROWS                                                                                         \
+  HAK_VIEW_STRUCTURE("whales", __typeof__(whales))                                                         \
+  HAK_VIEW_FIELDS("whales", __typeof__(whales), live, cached, figures)                                     \
+  HAK_VIEW_STRUCTURE("whale_figures", hak_whale_cache_figures)                                             \
+  HAK_VIEW_FIELDS("whale_figures", hak_whale_cache_figures, from_cache, from_new, resized_in_place, moved) \
+  HAK_VIEW_STRUCTURE("berth", hak_berth) HAK_VIEW_FIELDS("berth", hak_berth, heap, whale, bytes, count)
+#define ROWS WHALE_ROWS CACHE_ROWS
+#define ROOTS(ROOT) ROOT("whales", whales) ROOT("berths", hak_berths)
+HAK_VIEW_PART(hak_whale_cache_view, ROWS, ROOTS);

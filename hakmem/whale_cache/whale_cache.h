@@ -17,6 +17,7 @@
 #define HAKMEM_WHALE_CACHE_WHALE_CACHE_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/os/lock.h"
 
@@ -70,6 +71,9 @@ typedef struct hak_whale_cache_figures {
 hak_whale_cache_figures hak_whale_cache_read_figures(void);
 
 hak_lock* hak_whale_cache_lock(void);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_whale_cache_view;
 
 HAK_END_DECLS
 

@@ -28,6 +28,7 @@ LAYERS = {
     "warm_pool": 7,
     "report": 8,
     "unified_cache": 8,
+    "view": 8,
     "hot_box": 9,
     "lifecycle": 9,
     "gate": 10,
