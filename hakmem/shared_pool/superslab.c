@@ -181,14 +181,17 @@ bool hak_superslab_unmap(hak_superslab* superslab) {
   return true;
 }
 
+static const uint32_t ids_per_chunk = HAK_SUPERSLAB_IDS_PER_CHUNK;
+
 #define ROWS                                                                                                     \
   HAK_VIEW_STRUCTURE("superslab", hak_superslab)                                                                 \
   HAK_VIEW_FIELDS("superslab", hak_superslab, base, id, free_units, dirty_units, heads, in_use, freed_ms, newer, \
                   older)                                                                                         \
   HAK_VIEW_ARRAYS("superslab", hak_superslab, slabs, bitmaps, remote_bitmaps)
-#define ROOTS(ROOT)                           \
-  ROOT("first_superslabs", first_descriptors) \
-  ROOT("superslab_chunks", chunks)            \
-  ROOT("superslab_id_end", superslabs.id_end) \
+#define ROOTS(ROOT)                              \
+  ROOT("first_superslabs", first_descriptors)    \
+  ROOT("superslab_chunks", chunks)               \
+  ROOT("superslab_ids_per_chunk", ids_per_chunk) \
+  ROOT("superslab_id_end", superslabs.id_end)    \
   ROOT("superslabs_mapped", superslabs.mapped) ROOT("superslab_sums", superslabs.sums)
 HAK_VIEW_PART(hak_superslab_view, ROWS, ROOTS);

@@ -4,6 +4,22 @@ Modules, bottom up (each imports only those above it):
 
     errors      what ends a command with one line and status 2
     library     the library to preload: built on demand or given
+    memory      memory that can be read: LiveProcess(pid), CoreFile(path), or a test's own kind of Memory
+    elf         where in a memory `hak_view` lies
+    view        structures by field and variables by name, as `hak_view` describes them: view.attach(memory) -> View
+    heap        the heap walked from outside: heap.Walker(view).snapshot() -> Snapshot
     commands/   one module a command: SUMMARY, add_arguments(parser), run(options) -> status
     cli         the command line
+
+To look into a process:
+
+    walker = heap.Walker(view.attach(memory.LiveProcess(pid)))     # CommandError: cannot be, and why
+    snapshot = walker.snapshot()                                   # SuperSlabs, slabs, heaps, whales
+    for slab in snapshot.slabs():
+        free = walker.bitmap(slab)                                 # bit i: block i is free in the slab
+    word, owner = walker.look_up(address)                          # what the registry says of an address
+
+What is read while the process runs may be torn: a Snapshot has left out what cannot be, and counts it in `doubts`. A structure
+that no module here knows yet is read by its names: view.read("whale", address)["size_bytes"]. The C side adds it
+beside the structure (hakmem/base/view_part.h); words to be written to are in hakmem/base/control.h.
 """
