@@ -8,6 +8,7 @@ Modules, bottom up (each imports only those above it):
     elf         where in a memory `hak_view` lies
     view        structures by field and variables by name, as `hak_view` describes them: view.attach(memory) -> View
     heap        the heap walked from outside: heap.Walker(view).snapshot() -> Snapshot
+    doctor/     what `hakmem doctor` is made of
     commands/   one module a command: SUMMARY, add_arguments(parser), run(options) -> status
     cli         the command line
 

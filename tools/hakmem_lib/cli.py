@@ -9,7 +9,7 @@ import sys
 from tools.hakmem_lib.errors import CommandError
 
 # Each is a module of commands/. In the order of the help.
-COMMANDS = ("run",)
+COMMANDS = ("run", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -80,10 +80,13 @@ need_charts() {
     say "the page will have tables only: there is no Chart.js"
 }
 
-# The Python libraries of tools/hakmem: Debian's packages, or whatever this Python finds under the same names.
+# The Python libraries of tools/hakmem: Debian's packages, or whatever this Python finds under the same names. Sets
+# python_command: a Python of one's own, first in the path, does not see Debian's.
 need_python_libraries() {
   local missing
-  missing=$(python3 -c 'import elftools, rich, google.protobuf' 2>&1) && return 0
+  for python_command in python3 /usr/bin/python3; do
+    missing=$("$python_command" -c 'import elftools, rich, google.protobuf' 2>&1) && return 0
+  done
   command -v dpkg-query >/dev/null || die 1 "python3 lacks a library (${missing##*$'\n'}). Needed: pyelftools rich protobuf"
   need_packages "${packages_hakmem[@]}"
 }

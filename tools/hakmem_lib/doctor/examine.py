@@ -1,0 +1,57 @@
+"""Gathers the facts and makes the findings."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from typing import Optional
+
+from tools.hakmem_lib import library
+from tools.hakmem_lib.doctor import checks_process, checks_program, checks_system, subject
+from tools.hakmem_lib.doctor.files import Files
+from tools.hakmem_lib.doctor.finding import Finding, Severity
+from tools.hakmem_lib.doctor.subject import Subject
+
+_VERSION = re.compile(rb"hakmem (\d+\.\d+\.\d+)\b")
+_ORDER = list(Severity)
+
+
+def gather(what: str, given_library: Optional[str], plugins: list[str]) -> Subject:
+    """Everything about a program, or about a process where `what` is a number. Raises CommandError."""
+    if what.isdigit():
+        pid = int(what)
+        program, process, hakmem, page_bytes = subject.look_at_process(pid, plugins)
+        if hakmem is None and given_library is not None:
+            hakmem = subject.look_at_file(str(library.find(given_library)))
+        machine = dataclasses.replace(subject.look_at_machine(Files(), what), page_bytes=page_bytes)
+        path = f"/proc/{pid}/root{process.hakmem_path}" if process.hakmem_path else f"/proc/{pid}/exe"
+        return Subject(program, machine, process, hakmem, version_of(path), option_names(path))
+    program = subject.look_at_program(what, plugins, os.environ)
+    path = program.main.path if program.main.has_hakmem else str(library.find(given_library))
+    hakmem = program.main if program.main.has_hakmem else subject.look_at_file(path)
+    return Subject(
+        program, subject.look_at_machine(Files(), "self"), None, hakmem, version_of(path), option_names(path)
+    )
+
+
+def version_of(path: str) -> str:
+    """Of the HAKMEM in a file; nothing where it does not say."""
+    try:
+        match = _VERSION.search(pathlib.Path(path).read_bytes())
+    except OSError:
+        return ""
+    return match[1].decode() if match else ""
+
+
+def findings(about: Subject) -> list[Finding]:
+    """What the checks find, the worst first."""
+    checks = (*checks_process.CHECKS, *checks_program.CHECKS, *checks_system.CHECKS)
+    found = [finding for check in checks for finding in check(about)]
+    return sorted(found, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def option_names(path: str) -> frozenset[str]:
+    """Names of the options that the HAKMEM in a file knows; none where it does not say."""
+    return frozenset()
