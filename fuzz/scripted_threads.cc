@@ -190,9 +190,9 @@ void ScriptedThreads::FlushParked() {
   std::vector<hak_heap*> heaps;
   for (uint32_t i = 0; i < count; i++) {
     heaps.push_back(hak_heap_acquire(cache_limit_bytes_));
-    hak_heap_current = heaps.back();
+    hak_heap_set_current(heaps.back(), true, true);
     Flush(heaps.back());
-    hak_heap_current = &hak_heap_empty;
+    hak_heap_set_current(&hak_heap_empty, true, true);
   }
   for (; !heaps.empty(); heaps.pop_back()) hak_heap_park(heaps.back()); /* the list is as it was */
 }

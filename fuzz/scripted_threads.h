@@ -26,10 +26,10 @@ class ScriptedThreads {
   /** Runs `act` as thread `who`, which starts with its first act: with a heap that another left behind, or a new one. */
   template <typename Act>
   void Run(unsigned who, Act act) {
-    hak_heap_current = HeapOf(who);
+    hak_heap_set_current(HeapOf(who), true, true);
     act();
     heaps_[who] = hak_heap_current;
-    hak_heap_current = &hak_heap_empty;
+    hak_heap_set_current(&hak_heap_empty, true, true);
   }
 
   /** Runs `act` by a thread whose exit hook has run, on the common heap. A real thread: takes some microseconds. */

@@ -7,6 +7,7 @@
 #include "hakmem/base/checks.h"
 #include "hakmem/gate/block_inl.h"
 #include "hakmem/gate/gate_inl.h"
+#include "hakmem/instrument/instrument.h"
 #include "hakmem/lifecycle/lifecycle.h"
 #include "hakmem/os/os.h"
 #include "hakmem/purge/purge.h"
@@ -96,7 +97,7 @@ static void* try_aligned(size_t alignment, size_t size_bytes) {
 /* Makes what room there is before an allocation is tried for the last time. */
 static HAK_SLOW void make_room(void) { hak_gate_trim(); }
 
-void* hak_gate_malloc_slow(size_t size_bytes) {
+static void* malloc_slow(size_t size_bytes) {
   if (size_bytes > HAK_GATE_SPAN_MAX_BYTES) {
     hak_whale* parked = hak_whale_cache_unpark(hak_heap_current, size_bytes);
     if (HAK_LIKELY(parked != NULL)) return hak_gate_grant(parked->base, size_bytes);
@@ -111,6 +112,25 @@ void* hak_gate_malloc_slow(size_t size_bytes) {
   return hak_gate_grant(block, size_bytes);
 }
 
+/* What the hit path does, where it misses because the thread is instrumented; NULL: that is not why. */
+static inline void* take_hit(size_t size_bytes) {
+  hak_heap* heap = hak_heap_current;
+  void* block;
+  if (size_bytes > HAK_SIZE_CLASS_MAX_BYTES || !hak_heap_is_real(heap)) return NULL;
+  return hak_hot_box_pop(hak_heap_bin(heap, hak_size_class_of(size_bytes)), &block) ? block : NULL;
+}
+
+static HAK_NOINLINE void* malloc_instrumented(size_t size_bytes) {
+  const uint32_t mode = hak_instrument_follow();
+  void* block = take_hit(size_bytes);
+  if (block == NULL) block = malloc_slow(size_bytes);
+  return hak_gate_grant(hak_instrument_on_malloc(mode, block, size_bytes), size_bytes);
+}
+
+void* hak_gate_malloc_slow(size_t size_bytes) {
+  return HAK_UNLIKELY(hak_instrument_is_on()) ? malloc_instrumented(size_bytes) : malloc_slow(size_bytes);
+}
+
 void* hak_gate_malloc_mid(size_t size_bytes) {
   void* block;
   if (HAK_UNLIKELY(size_bytes > HAK_SIZE_CLASS_MAX_BYTES)) return hak_gate_malloc_slow(size_bytes);
@@ -120,19 +140,36 @@ void* hak_gate_malloc_mid(size_t size_bytes) {
 
 static hak_zeroing zeroing;
 
-static void* calloc_slow(size_t size_bytes) {
-  bool zeroed;
-  void* block = try_calloc(size_bytes, &zeroed);
-  if (HAK_UNLIKELY(block == NULL)) {
-    make_room();
-    block = try_calloc(size_bytes, &zeroed);
-    if (block == NULL) return hak_gate_no_memory();
-  }
+/* A block that calloc is to hand out. *zeroed: it reads as zero. NULL: no memory. */
+static inline void* take_for_calloc(size_t size_bytes, bool* zeroed) {
+  void* block = try_calloc(size_bytes, zeroed);
+  if (HAK_LIKELY(block != NULL)) return block;
+  make_room();
+  return try_calloc(size_bytes, zeroed);
+}
+
+static inline void* clear(void* block, size_t size_bytes, bool zeroed) {
+  if (HAK_UNLIKELY(block == NULL)) return hak_gate_no_memory();
   hak_gate_grant(block, size_bytes);
   if (zeroed) return block;
   if (size_bytes < HAK_ZEROING_MIN_BYTES) return memset(block, 0, size_bytes);
   hak_zeroing_make(&zeroing, block, size_bytes);
   return block;
+}
+
+static HAK_NOINLINE void* calloc_instrumented(size_t size_bytes) {
+  const uint32_t mode = hak_instrument_follow();
+  bool zeroed;
+  void* usual = take_for_calloc(size_bytes, &zeroed);
+  void* block = hak_instrument_on_malloc(mode, usual, size_bytes);
+  return clear(block, size_bytes, zeroed && block == usual);
+}
+
+static void* calloc_slow(size_t size_bytes) {
+  if (HAK_UNLIKELY(hak_instrument_is_on())) return calloc_instrumented(size_bytes);
+  bool zeroed;
+  void* block = take_for_calloc(size_bytes, &zeroed);
+  return clear(block, size_bytes, zeroed);
 }
 
 void* hak_gate_calloc(size_t count, size_t element_bytes) {
@@ -151,8 +188,11 @@ static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
   if (HAK_UNLIKELY(block == NULL)) {
     make_room();
     block = try_aligned(alignment, size_bytes);
-    if (block == NULL) return hak_gate_no_memory();
   }
+  if (HAK_UNLIKELY(hak_instrument_is_on())) {
+    block = hak_instrument_on_malloc(hak_instrument_follow(), block, size_bytes);
+  }
+  if (HAK_UNLIKELY(block == NULL)) return hak_gate_no_memory();
   if (HAK_CFG_ASAN) {
     block_info info;
     hak_gate_find(block, &info);
@@ -240,8 +280,7 @@ static void free_in_slab(const block_info* info, void* ptr) {
 
 /* Another thread's block that this thread caches as its own, or that joins others of its word in the out-box: no bracket,
  * since one store does it. */
-static inline bool keeps_foreign(void* ptr) {
-  hak_heap* heap = hak_heap_current;
+HAK_ALWAYS_INLINE bool keeps_foreign(hak_heap* heap, void* ptr) {
   const hak_registry_entry entry = hak_registry_look_up(ptr);
   if (entry.word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, entry.word)) return false;
   const hak_slab* slab = (const hak_slab*)entry.owner;
@@ -275,9 +314,27 @@ static HAK_NOINLINE void free_any(void* ptr) {
   }
 }
 
-void hak_gate_free_slow(void* ptr) {
-  if (ptr == NULL || (!HAK_CFG_ASAN && keeps_foreign(ptr))) return;
+/* The hit path of a thread's own heap, which it missed because every free of its is to come here. */
+static inline bool frees_by_hit(void* ptr) {
+  hak_heap* heap = hak_heap_current;
+  const uint64_t word = hak_registry_word(ptr);
+  if (hak_heap_owns_word(heap, word)) return hak_hot_box_push_to((hak_bin*)(uintptr_t)word, ptr);
+  return hak_heap_frees != heap && keeps_foreign(heap, ptr);
+}
+
+static HAK_NOINLINE void free_instrumented(void* ptr) {
+  hak_instrument_on_free(hak_instrument_follow(), ptr);
+  if (!HAK_CFG_ASAN && frees_by_hit(ptr)) return;
   free_any(ptr);
+}
+
+void hak_gate_free_slow(void* ptr) {
+  if (ptr == NULL || (!HAK_CFG_ASAN && keeps_foreign(hak_heap_frees, ptr))) return;
+  if (HAK_UNLIKELY(hak_instrument_is_on())) {
+    free_instrumented(ptr);
+  } else {
+    free_any(ptr);
+  }
 }
 
 void hak_gate_free_sized(void* ptr, size_t size_bytes) {

@@ -4,6 +4,6 @@
 #include "hakmem/base/relocation.h"
 #include "hakmem/heap/heap.h"
 
-static void set_up_main_thread(void) { hak_heap_current = &hak_heap_empty; }
+static void set_up_main_thread(void) { hak_heap_set_current(&hak_heap_empty, true, true); }
 
 HAK_RUN_WHEN_RELOCATED(set_up_main_thread);

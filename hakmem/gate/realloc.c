@@ -6,6 +6,7 @@
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
 #include "hakmem/growth/growth.h"
+#include "hakmem/instrument/instrument.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/size_class/size_class.h"
@@ -82,8 +83,12 @@ static void* take_growing(uint32_t units, size_t size_bytes) {
   hak_slab* slab = hak_shared_pool_acquire_growing(units);
   if (slab == NULL) return NULL;
   slab->asked_bytes = (uint32_t)size_bytes;
-  regrant(slab->base, slab->block_bytes, size_bytes);
-  return slab->base;
+  void* block = slab->base;
+  if (HAK_UNLIKELY(hak_instrument_is_on())) {
+    block = hak_instrument_on_malloc(hak_instrument_follow(), block, size_bytes);
+  }
+  regrant(block, slab->block_bytes, size_bytes);
+  return block;
 }
 
 /* A block that grows goes where it can grow on, if it is likely to. */
@@ -109,14 +114,33 @@ static void* resize_whale(hak_whale* whale, size_t size_bytes) {
   return whale->base;
 }
 
+/* Of a block that has been resized without malloc and free. */
+static HAK_NOINLINE void instrument_resize(void* block, const void* was, const block_info* info, size_t old_bytes,
+                                           size_t size_bytes) {
+  hak_instrument_on_resize(hak_instrument_follow(), block, was, old_bytes, size_bytes, info->kind != BLOCK_SLAB);
+}
+
+/* What the block was last asked to serve, as far as that is known. Where nobody wants to know: any number. */
+static inline size_t served_bytes(const block_info* info) {
+  if (HAK_LIKELY(!hak_instrument_is_on()) || info->kind != BLOCK_SPAN || info->slab->asked_bytes == 0) {
+    return info->usable_bytes;
+  }
+  return info->slab->asked_bytes;
+}
+
 static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) {
+  const size_t old_bytes = served_bytes(info);
   if (resize_in_place(info, size_bytes)) {
     regrant(ptr, hak_gate_usable_size(ptr), size_bytes);
+    if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(ptr, ptr, info, old_bytes, size_bytes);
     return ptr;
   }
   if (info->kind == BLOCK_WHALE && size_bytes > HAK_GATE_SPAN_MAX_BYTES) {
     void* block = resize_whale(info->whale, size_bytes);
-    if (block != NULL) return block;
+    if (block != NULL) {
+      if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(block, ptr, info, old_bytes, size_bytes);
+      return block;
+    }
   }
   if (size_bytes > info->usable_bytes && size_bytes > HAK_GROWTH_NOTED_BYTES) {
     return grow_by_moving(ptr, info->usable_bytes, size_bytes);
@@ -127,6 +151,7 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
   /* A block that shrinks can always stay where it is. */
   errno = saved_errno;
   regrant(ptr, info->usable_bytes, size_bytes);
+  if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(ptr, ptr, info, old_bytes, size_bytes);
   return ptr;
 }
 
@@ -147,6 +172,7 @@ static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
 
 /* Most often a block that grows on; the rest is found out in turn. */
 static HAK_NOINLINE void* realloc_large(void* ptr, size_t size_bytes) {
+  if (HAK_UNLIKELY(hak_instrument_is_on())) return realloc_any(ptr, size_bytes);
   return grows_in_place(ptr, size_bytes) ? ptr : realloc_any(ptr, size_bytes);
 }
 
@@ -177,9 +203,11 @@ void* hak_gate_rezalloc(void* ptr, size_t old_bytes, size_t size_bytes) {
 void* hak_gate_expand(void* ptr, size_t size_bytes) {
   block_info info;
   if (ptr == NULL || size_bytes > PTRDIFF_MAX || !hak_gate_find_live(ptr, &info)) return NULL;
+  const size_t old_bytes = served_bytes(&info);
   if (size_bytes > info.usable_bytes) {
     if (info.kind != BLOCK_SPAN || !resize_span(info.slab, size_bytes)) return NULL;
   }
   regrant(ptr, hak_gate_usable_size(ptr), size_bytes);
+  if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(ptr, ptr, &info, old_bytes, size_bytes);
   return ptr;
 }

@@ -9,6 +9,8 @@
 hak_heap hak_heap_empty HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
 
 __thread hak_heap* hak_heap_current __attribute__((tls_model("initial-exec"))) = &hak_heap_empty;
+__thread hak_heap* hak_heap_mallocs __attribute__((tls_model("initial-exec"))) = &hak_heap_empty;
+__thread hak_heap* hak_heap_frees __attribute__((tls_model("initial-exec"))) = &hak_heap_empty;
 
 #define OFFSET(n) HAK_BIN_OFFSET(HAK_SIZE_CLASS_OF_TINY(n))
 const uint16_t hak_heap_tiny_offset[HAK_SIZE_CLASS_TINY_MAX_BYTES / 16 + 1] = {

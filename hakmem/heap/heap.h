@@ -1,5 +1,5 @@
 /* Purpose: the layout of a thread's heap, and the list of heaps without a thread.
- * Owns: the thread-local heap pointer, every hak_heap, the parked-heap lock and list, the common heap and its lock.
+ * Owns: the thread-local heap pointers, every hak_heap, the parked-heap lock and list, the common heap and its lock.
  * Invariants:
  *   1. In a bin, *top .. end[-1] are cached blocks, the next to go out at top. top == end: empty. top == begin: full.
  *      *end is NULL, so that the double-free check on the hit path compares with nothing when empty.
@@ -9,6 +9,7 @@
  *      thread vanished in a fork amid a slow path; nobody touches it again).
  *   5. A parked heap is touched only under the parked-heap lock.
  *   6. The empty heap is all zero and never written: every operation on it takes the slow path.
+ *   7. hak_heap_mallocs and hak_heap_frees are hak_heap_current or the empty heap each.
  * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
  * Ordering: park and adopt synchronise through the parked-heap lock. The slot store and the top store of a push are
  *   kept in program order for the sake of a fork between them.
@@ -158,6 +159,11 @@ typedef struct hak_heap {
 /** The heap of the calling thread; the empty heap before its first slow path and after its exit. */
 extern __thread hak_heap* hak_heap_current __attribute__((tls_model("initial-exec")));
 
+/** Where the hit paths of malloc and of free look: hak_heap_current, or the empty heap, on which they miss. The instrument
+ *  box turns them; a load is a load whichever of the three it is of, so that this costs nothing. */
+extern __thread hak_heap* hak_heap_mallocs __attribute__((tls_model("initial-exec")));
+extern __thread hak_heap* hak_heap_frees __attribute__((tls_model("initial-exec")));
+
 extern hak_heap hak_heap_empty;
 
 /** Byte offset of the bin for (size + 15) / 16, sizes up to HAK_SIZE_CLASS_TINY_MAX_BYTES. */
@@ -187,6 +193,13 @@ HAK_ALWAYS_INLINE bool hak_heap_owns_word(const hak_heap* heap, uint64_t word) {
 }
 
 HAK_ALWAYS_INLINE bool hak_heap_is_real(const hak_heap* heap) { return heap != &hak_heap_empty; }
+
+/** Makes `heap` the calling thread's, with hits on the paths that `mallocs_hit` and `frees_hit` say. */
+HAK_ALWAYS_INLINE void hak_heap_set_current(hak_heap* heap, bool mallocs_hit, bool frees_hit) {
+  hak_heap_current = heap;
+  hak_heap_mallocs = mallocs_hit ? heap : &hak_heap_empty;
+  hak_heap_frees = frees_hit ? heap : &hak_heap_empty;
+}
 
 /** Brackets a slow path. The compiler may not move the heap's own stores out of the bracket. */
 HAK_ALWAYS_INLINE void hak_heap_enter(hak_heap* heap) {

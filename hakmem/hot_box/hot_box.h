@@ -3,7 +3,7 @@
  * Invariants:
  *   1. heap.h, 1: *top .. end[-1] are cached.
  *   2. No block is touched, no lock, no atomic read-modify-write, no loop, no call.
- * Threads: the heap's owner; the empty heap misses always.
+ * Threads: the heap's owner; the empty heap misses always, which is how a thread is instrumented.
  * Ordering: slot before top on push, so that a fork between the two leaves a consistent bin in the child.
  * Cost: pinned by hakmem/testing/hit_path_golden.txt; malloc at most 16 instructions, free at most 22 (x86-64, gcc).
  * Fails: a miss, which the gate's slow path serves.  Fork: as above. */
@@ -14,11 +14,11 @@
 #include "hakmem/heap/heap.h"
 #include "hakmem/registry/registry.h"
 
-/** The bin at `offset` in the thread's heap, in one register. Where the compiler leaves the sum to each access, as clang
+/** The bin at `offset` in the heap that serves the thread's mallocs, in one register. Where the compiler leaves the sum to each access, as clang
  *  does, a load of `top` waits for the store before it: Intel's processors forward at once only between accesses by a base
  *  and a constant (malloc, free of 64 B: 4.0 ns, and 1.3 so). */
 HAK_ALWAYS_INLINE hak_bin* hak_hot_box_bin_at(uint16_t offset) {
-  char* bin = (char*)hak_heap_current + offset;
+  char* bin = (char*)hak_heap_mallocs + offset;
   __asm__("" : "+r"(bin));
   return (hak_bin*)(void*)bin;
 }
@@ -58,7 +58,7 @@ HAK_ALWAYS_INLINE bool hak_hot_box_push_to(hak_bin* bin, void* ptr) {
  *  path tells which. */
 HAK_ALWAYS_INLINE bool hak_hot_box_push(void* ptr) {
   const uint64_t word = hak_registry_word(ptr);
-  if (HAK_UNLIKELY(!hak_heap_owns_word(hak_heap_current, word))) return false;
+  if (HAK_UNLIKELY(!hak_heap_owns_word(hak_heap_frees, word))) return false;
   return hak_hot_box_push_to((hak_bin*)(uintptr_t)word, ptr);
 }
 

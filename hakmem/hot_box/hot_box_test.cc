@@ -20,11 +20,11 @@ class HotBox : public testing::Test {
   void SetUp() override {
     heap_ = hak_heap_acquire(8 << 20);
     ASSERT_NE(heap_, nullptr);
-    hak_heap_current = heap_;
+    hak_heap_set_current(heap_, true, true);
   }
 
   void TearDown() override {
-    hak_heap_current = &hak_heap_empty;
+    hak_heap_set_current(&hak_heap_empty, true, true);
     for (void* block : live_)
       hak_unified_cache_spill(heap_, reinterpret_cast<hak_bin*>(hak_registry_word(block)), block);
     hak_unified_cache_flush(heap_);
@@ -71,7 +71,7 @@ TEST_F(HotBox, TinyBinIsTheBinOfTheClass) {
 
 TEST_F(HotBox, TheEmptyHeapMissesAlwaysAndIsNeverWritten) {
   void* mine = NewBlock(64);
-  hak_heap_current = &hak_heap_empty;
+  hak_heap_set_current(&hak_heap_empty, true, true);
   for (size_t bytes = 0; bytes <= HAK_SIZE_CLASS_TINY_MAX_BYTES; bytes++) {
     void* block = nullptr;
     ASSERT_FALSE(hak_hot_box_pop(hak_hot_box_tiny_bin(bytes), &block)) << bytes;

@@ -6,6 +6,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/config/config.h"
+#include "hakmem/instrument/instrument.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -121,7 +122,7 @@ static void on_thread_exit(void* arg) {
   hak_unified_cache_flush(heap);
   hak_heap_leave(heap);
   thread_is_past_exit = true;
-  hak_heap_current = &hak_heap_empty;
+  hak_instrument_set_heap(&hak_heap_empty);
   hak_heap_park(heap);
 }
 
@@ -182,7 +183,7 @@ hak_heap* hak_lifecycle_enter_slow(void) {
     errno = saved_errno;
     return enter_common();
   }
-  hak_heap_current = heap;
+  hak_instrument_set_heap(heap);
   /* May allocate, which now finds the heap in place. If it fails, the heap stays with the thread and is not parked
    * when the thread ends: a leak of one heap, where even libc has no memory. */
   (void)pthread_setspecific(exit_key, heap);

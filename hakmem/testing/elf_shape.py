@@ -15,7 +15,7 @@ SONAME = "libhakmem.so.1"
 #: The dynamic linker is named by libraries that use thread-local storage on some machines.
 MAY_NEED = re.compile(r"libc\.so\.6|libc\.musl-\w+\.so\.1|ld-linux[\w.-]*\.so\.\d+|ld-musl-\w+\.so\.1")
 #: A library that is loaded by dlopen finds little static TLS left, where others came first.
-STATIC_TLS_MAX_BYTES = 64
+STATIC_TLS_MAX_BYTES = 96
 
 HOW_TO_RENEW = """
 Every exported name is part of the interface: a new one can never go away again, and a missing one breaks programs.

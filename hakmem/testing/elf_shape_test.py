@@ -54,7 +54,7 @@ class ShapeTest(unittest.TestCase):
         self.assert_finding("(FLAGS)  ", "(RUNPATH)", "has a RUNPATH")
 
     def test_static_tls(self):
-        self.assert_finding("0x00000a R   0x8", "0x000041 R   0x8", "65 bytes of static TLS, more than 64")
+        self.assert_finding("0x00000a R   0x8", "0x000061 R   0x8", "97 bytes of static TLS, more than 96")
         self.assertEqual(elf_shape.shape_findings(_GOOD.replace("0x00000a R   0x8", "0x000040 R   0x8")), [])
 
     def test_executable_memory(self):

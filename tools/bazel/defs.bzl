@@ -21,6 +21,7 @@ LAYERS = {
     "surplus": 3,
     "zeroing": 3,
     "heap": 4,
+    "instrument": 5,
     "remote_free": 5,
     "shared_pool": 6,
     "whale_cache": 6,
