@@ -12,8 +12,10 @@
 #include "hakmem/base/base.h"
 
 /** WORD(name), each an hak_atomic_u64 of hak_control_words. A new one needs its line here and nothing else to be seen and set from outside. */
-#define HAK_CONTROL_WORDS(WORD)                                                 \
-  /* Mean distance in bytes between two samples of the heap profile; 0: off. */ \
+#define HAK_CONTROL_WORDS(WORD)                                                                  \
+  /* What threads do besides (hakmem/instrument): a mode, and HAK_INSTRUMENT_LOOK with it. */    \
+  WORD(instrument)                                                                               \
+  /* Mean distance in bytes between two samples of the heap profile; 0: as the option has it. */ \
   WORD(profile_interval_bytes)
 
 HAK_BEGIN_DECLS

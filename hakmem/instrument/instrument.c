@@ -2,8 +2,6 @@
 
 #include "hakmem/base/checks.h"
 
-hak_atomic_u32 hak_instrument_wanted HAK_START_DATA;
-
 __thread uint32_t hak_instrument_mode __attribute__((tls_model("initial-exec")));
 
 /* Bytes until the thread's next sample. */
@@ -26,15 +24,14 @@ void hak_instrument_hook_records(hak_instrument_record_hook record) {
 void hak_instrument_want(uint32_t mode, bool wanted) {
   HAK_ASSERT((mode & ~(uint32_t)HAK_INSTRUMENT_ALL) == 0);
   if (wanted) {
-    hak_u32_fetch_or_seq(&hak_instrument_wanted, mode | HAK_INSTRUMENT_LOOK);
+    hak_u64_fetch_or_seq(&hak_control_words.instrument, mode | HAK_INSTRUMENT_LOOK);
   } else {
-    hak_u32_fetch_and_seq(&hak_instrument_wanted, ~mode);
+    hak_u64_fetch_and_seq(&hak_control_words.instrument, ~(uint64_t)mode);
   }
 }
 
 /* Who writes the word from outside may ask for what has no hook in this process, or does not exist. */
 static uint32_t possible_modes(uint32_t mode) {
-  mode &= HAK_INSTRUMENT_ALL;
   if (hak_ptr_load_acquire(&hooks.next) == NULL) mode &= ~(uint32_t)HAK_INSTRUMENT_SAMPLE;
   if (hak_ptr_load_acquire(&hooks.record) == NULL) mode &= ~(uint32_t)HAK_INSTRUMENT_RECORD;
   return mode;
@@ -53,8 +50,8 @@ static HAK_NOINLINE void change_mode(uint32_t mode) {
 }
 
 uint32_t hak_instrument_follow(void) {
-  const uint32_t wanted = hak_u32_load_relaxed(&hak_instrument_wanted);
-  if (HAK_UNLIKELY((wanted & HAK_INSTRUMENT_ALL) != hak_instrument_mode)) {
+  const uint32_t wanted = (uint32_t)hak_instrument_wanted() & HAK_INSTRUMENT_ALL;
+  if (HAK_UNLIKELY(wanted != hak_instrument_mode)) {
     const uint32_t mode = possible_modes(wanted);
     if (mode != hak_instrument_mode) change_mode(mode);
   }
@@ -111,7 +108,7 @@ void hak_instrument_on_resize(uint32_t mode, void* block, const void* was, size_
 }
 
 void hak_instrument_reset_for_test(void) {
-  hak_u32_store_relaxed(&hak_instrument_wanted, 0);
+  hak_u64_store_relaxed(&hak_control_words.instrument, 0);
   hak_ptr_store_release(&hooks.next, NULL);
   hak_ptr_store_release(&hooks.sample, NULL);
   hak_ptr_store_release(&hooks.resample, NULL);

@@ -1,5 +1,5 @@
 /* Purpose: turns threads from the hit paths to the slow ones, where somebody wants to see what they allocate and free.
- * Owns: the word that says what is wanted, what each thread does about it, the hooks.
+ * Owns: the control word that says what is wanted, what each thread does about it, the hooks.
  * Invariants:
  *   1. A thread whose mode is 0 runs the same instructions on its hit paths as if this box were not there.
  *   2. A thread takes up what is wanted in its next slow path, and when it starts. One that takes none goes on as it was;
@@ -17,6 +17,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/control.h"
 #include "hakmem/heap/heap.h"
 
 HAK_BEGIN_DECLS
@@ -60,15 +61,15 @@ void hak_instrument_hook_records(hak_instrument_record_hook record);
 /** Wants `mode`, a set of modes, of every thread, or no longer. Their hooks are set. */
 void hak_instrument_want(uint32_t mode, bool wanted);
 
-/** What is wanted of every thread: a mode, and HAK_INSTRUMENT_LOOK from the first one on. Who writes it from outside of the
- *  process sets that too. Sync: atomic relaxed */
-extern hak_atomic_u32 hak_instrument_wanted;
+/** What is wanted of every thread: a mode, and HAK_INSTRUMENT_LOOK from the first one on. Who writes the word from outside of
+ *  the process sets that too. Sync: atomic relaxed */
+HAK_ALWAYS_INLINE uint64_t hak_instrument_wanted(void) { return hak_u64_load_relaxed(&hak_control_words.instrument); }
 
 /** What the calling thread does. */
 extern __thread uint32_t hak_instrument_mode __attribute__((tls_model("initial-exec")));
 
 /** True when the thread has to follow: it may be instrumented, or is to be. Where a slow path begins. */
-HAK_ALWAYS_INLINE bool hak_instrument_is_on(void) { return hak_u32_load_relaxed(&hak_instrument_wanted) != 0; }
+HAK_ALWAYS_INLINE bool hak_instrument_is_on(void) { return hak_instrument_wanted() != 0; }
 
 /** The thread does from now on what is wanted. Returns that. */
 uint32_t hak_instrument_follow(void);

@@ -118,7 +118,7 @@ TEST_F(Instrument, WhatHasNoHookOrDoesNotExistIsNotDone) {
   EXPECT_EQ(Want(HAK_INSTRUMENT_ALL), static_cast<uint32_t>(HAK_INSTRUMENT_RECORD));
   hak_instrument_hook_records(nullptr);
   hak_instrument_want(HAK_INSTRUMENT_ALL, false);
-  hak_u32_store_relaxed(&hak_instrument_wanted, ~0u); /* from outside */
+  hak_u64_store_relaxed(&hak_control_words.instrument, ~0ull); /* from outside */
   hak_instrument_hook_samples(Next, Sample, Resized);
   EXPECT_EQ(hak_instrument_follow(), static_cast<uint32_t>(HAK_INSTRUMENT_SAMPLE));
 }
