@@ -9,6 +9,10 @@ Modules, bottom up (each imports only those above it):
     view        structures by field and variables by name, as `hak_view` describes them: view.attach(memory) -> View
     heap        the heap walked from outside: heap.Walker(view).snapshot() -> Snapshot
     doctor/     what `hakmem doctor` is made of
+    resident    which resident pages are HAKMEM's, reconciled with the kernel's figures
+    figures     a snapshot as plain numbers: what `hakmem stat --json` prints
+    rates       two of these: what happened in between
+    text        sizes and columns;  screen: the frames of `hakmem top`
     commands/   one module a command: SUMMARY, add_arguments(parser), run(options) -> status
     cli         the command line
 

@@ -9,7 +9,12 @@ import sys
 from tools.hakmem_lib.errors import CommandError
 
 # Each is a module of commands/. In the order of the help.
-COMMANDS = ("run", "doctor")
+COMMANDS = (
+    "run",
+    "top",
+    "stat",
+    "doctor",
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -285,13 +285,18 @@ class Walker:
         self._mailboxes = heap.fields["mailboxes"]
         self._bin_offsets = view.array("bin_offsets", 2)
         self._threads = ThreadNumbers(self.memory)
+        self._heap_list: list[int] = []
+        self._seen_heaps: dict[int, Heap] = {}
+        self._seen_superslabs: dict[int, Optional[SuperSlab]] = {}
+        self._heap_turn, self._superslab_turn = _Turn(), _Turn()
 
-    def snapshot(self) -> Snapshot:
-        """The heap as it is now."""
+    def snapshot(self, most: Optional[int] = None) -> Snapshot:
+        """The heap as it is now. With `most`: only so many SuperSlabs and heaps are read anew, in turn, and the others are as they
+        were when they were read last. Their first reading is of all."""
         view = self.view
         self.doubts = collections.Counter()
-        heaps = self.heaps()
-        superslabs = self.superslabs()
+        heaps = self.heaps() if most is None else self._heaps_in_turn(most)
+        superslabs = self.superslabs() if most is None else self._superslabs_in_turn(most)
         pools = view.record("pool_counts", "pool_counts").numbers()
         whales = view.record("whales", "whales")
         return Snapshot(
@@ -423,29 +428,65 @@ class Walker:
         found = self.memory.read_many([(slab.free_bits, slab.words * 8) for slab in slabs])
         return [None if bits is None else int.from_bytes(bits, "little") for bits in found]
 
+    def _superslabs_in_turn(self, most: int) -> list[SuperSlab]:
+        places = [place for place in self.descriptors() if place]
+        fresh = [place for place in places if place not in self._seen_superslabs]
+        for place in self._superslab_turn.take(places, most) + fresh:
+            self._seen_superslabs[place] = None
+        now = [place for place, known in self._seen_superslabs.items() if known is None]
+        for superslab in self.superslabs(now):
+            self._seen_superslabs[superslab.address] = superslab
+        # What has no memory is looked at again next time: a descriptor that comes into use counts at once.
+        kept = {place: known for place, known in self._seen_superslabs.items() if known is not None}
+        self._seen_superslabs = kept
+        return list(kept.values())
+
     # --- heaps ---
 
-    def heaps(self) -> list[Heap]:
-        """Every heap, with what it caches. The common heap too, where it has been used."""
-        records = []
-        seen = set()
+    def heap_addresses(self) -> list[int]:
+        """Every heap there has been, the youngest first, but for the common heap. A heap stays where it is for good."""
+        known = self._heap_list
+        fresh: list[int] = []
+        seen: set[int] = set()
         address = self.view.number("first_heap")
-        while address and len(records) < _HEAPS_MOST:
+        next_at = self.view.structure("heap").fields["next_heap"].offset
+        while address and (not known or address != known[0]) and len(fresh) < _HEAPS_MOST:
             if address in seen or address % 4096:
                 self.doubts["the list of heaps is no list"] += 1
                 break
             seen.add(address)
+            fresh.append(address)
             try:
-                records.append(self.view.read("heap", address))
+                address = self.memory.word(address + next_at)
             except Unreadable:
                 self.doubts["a heap that cannot be read"] += 1
                 break
-            address = records[-1]["next_heap"]
+        self._heap_list = fresh + known
+        return self._heap_list
+
+    def heaps(self, addresses: Optional[list[int]] = None) -> list[Heap]:
+        """Every heap, with what it caches, or those at `addresses`. The common heap too, where it has been used."""
+        records = []
+        places = self.heap_addresses() if addresses is None else addresses
+        layout = self.view.structure("heap")
+        for place, data in zip(places, self.memory.read_many([(place, layout.size) for place in places])):
+            if data is None:
+                self.doubts["a heap that cannot be read"] += 1
+            else:
+                records.append(Record(layout, place, data))
         common = self.view.record("common_heap", "heap")
         if common["state"]:
             records.append(common)
         numbers = self._threads.of([record["thread_pointer"] for record in records if record["state"] == 1])
         return [self._parse_heap(record, numbers) for record in records]
+
+    def _heaps_in_turn(self, most: int) -> list[Heap]:
+        places = self.heap_addresses()
+        turn = set(self._heap_turn.take(places, most))
+        now = [place for place in places if place in turn or place not in self._seen_heaps]
+        for heap in self.heaps(now):
+            self._seen_heaps[heap.address] = heap
+        return list(self._seen_heaps.values())
 
     def _parse_heap(self, record: Record, numbers: dict[int, tuple[int, str]]) -> Heap:
         bins_at = self.view.structure("heap").fields["bins"].offset
@@ -560,6 +601,21 @@ class Walker:
             if leaf:
                 out.append(leaf)
         return out
+
+
+class _Turn:
+    """Takes some of many, others each time."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self, items: list[int], most: int) -> list[int]:
+        """`most` of them at most, those that come after the last ones."""
+        if len(items) <= most:
+            return items
+        first = self._next % len(items)
+        self._next = first + most
+        return (items[first:] + items[:first])[:most]
 
 
 class ThreadNumbers:

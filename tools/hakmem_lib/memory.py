@@ -7,6 +7,7 @@ their own.
 from __future__ import annotations
 
 import abc
+import argparse
 import bisect
 import ctypes
 import dataclasses
@@ -86,6 +87,9 @@ class Memory(abc.ABC):
         """Thread pointer -> number of the thread, where the system says so."""
         return {}
 
+    def close(self) -> None:
+        """Lets go of what is open. Nothing can be read afterwards."""
+
     def read_many(self, ranges: Sequence[Range]) -> list[Optional[bytes]]:
         """As read for each of `ranges`; None for what is unreadable."""
         out: list[Optional[bytes]] = []
@@ -125,6 +129,22 @@ def parse_maps(text: str) -> list[Mapping]:
     return out
 
 
+def pid_argument(text: str) -> int:
+    """For argparse: the number of a process."""
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"no process number: {text!r}")
+    return int(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Usage:
+    """Of a process since its start, and what is resident now."""
+
+    cpu_s: float
+    page_faults: int
+    resident_bytes: int
+
+
 class _Iovec(ctypes.Structure):
     _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
 
@@ -147,7 +167,8 @@ class LiveProcess(Memory):
         self._libc.process_vm_readv.restype = ctypes.c_ssize_t
         if not self._proc.is_dir():
             raise CommandError(f"no such process: {pid}")
-        self.name = f"process {pid} ({self._command()})"
+        self.command = self._command()
+        self.name = f"process {pid} ({self.command})"
         # Whether it may be read shows at once, and in a way that says why not.
         try:
             lines = (self._proc / "maps").read_text()
@@ -251,6 +272,27 @@ class LiveProcess(Memory):
         except OSError as error:
             raise self._ended(error) from error
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def usage(self) -> Usage:
+        """What it has used up to now."""
+        try:
+            text = (self._proc / "stat").read_text()
+            pages = int((self._proc / "statm").read_text().split()[1])
+        except (OSError, IndexError) as error:
+            raise self._ended(error if isinstance(error, OSError) else OSError()) from error
+        # The name, in brackets, may have anything in it.
+        values = text.rpartition(")")[2].split()
+        ticks = os.sysconf("SC_CLK_TCK")
+        return Usage(
+            cpu_s=(int(values[11]) + int(values[12])) / ticks,
+            page_faults=int(values[7]) + int(values[9]),
+            resident_bytes=pages * os.sysconf("SC_PAGE_SIZE"),
+        )
+
+    def close(self) -> None:
+        if self._mem is not None:
+            os.close(self._mem)
+            self._mem = None
 
     def has_ended(self) -> bool:
         """Whether there is nothing left to read."""
@@ -362,6 +404,17 @@ class CoreFile(Memory):
         except OSError as error:
             raise CommandError(f"cannot open {path}: {error.strerror}") from error
         try:
+            self._read_headers(path)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_headers(self, path: os.PathLike[str] | str) -> None:
+        self._files: list[Mapping] = []
+        self._pointers: dict[int, int] = {}
+        self._numbers: list[int] = []
+        self._opened: dict[str, Optional[BinaryIO]] = {}
+        try:
             elf = ELFFile(self._file)
             if elf.header["e_type"] != "ET_CORE":
                 raise CommandError(f"{path} is no core file")
@@ -369,9 +422,6 @@ class CoreFile(Memory):
                 (segment["p_vaddr"], segment["p_filesz"], segment["p_memsz"], segment["p_offset"], segment["p_flags"])
                 for segment in elf.iter_segments("PT_LOAD")
             )
-            self._files: list[Mapping] = []
-            self._pointers: dict[int, int] = {}
-            self._numbers: list[int] = []
             for segment in elf.iter_segments("PT_NOTE"):
                 for note in segment.iter_notes():
                     self._note(note, elf.header["e_machine"])
@@ -383,7 +433,11 @@ class CoreFile(Memory):
         if any(offset + filesz > size for _, filesz, _, offset, _ in self._segments):
             raise CommandError(f"{path} is cut off: {size} bytes are not all of it")
         self._starts = [segment[0] for segment in self._segments]
-        self._opened: dict[str, Optional[BinaryIO]] = {}
+
+    def close(self) -> None:
+        for file in (self._file, *self._opened.values()):
+            if file is not None:
+                file.close()
 
     def read(self, address: int, size: int) -> bytes:
         out = b""

@@ -1,0 +1,142 @@
+"""hakmem stat: what the heap of a running process comes to, reconciled with the kernel's figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from tools.hakmem_lib import figures, heap, memory, view
+from tools.hakmem_lib.figures import Report
+from tools.hakmem_lib.text import columns, percent, size
+
+SUMMARY = "the heap of a running process in figures"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what follows `hakmem stat`."""
+    parser.add_argument("pid", metavar="PID", type=memory.pid_argument, help="the process; it is not stopped")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument("--classes", action="store_true", help="every size class in use, not only the largest")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Looks once and prints."""
+    process = memory.LiveProcess(options.pid)
+    report = figures.collect(process, heap.Walker(view.attach(process)))
+    print(json.dumps(report, indent=2) if options.json else as_text(report, all_classes=options.classes), end="\n" if options.json else "")
+    return 0
+
+
+def as_text(report: Report, all_classes: bool = False) -> str:
+    """The report for people."""
+    process, hakmem = report["process"], report["hakmem"]
+    build = "" if hakmem["build"] == "release" else f" ({hakmem['build']})"
+    parts = [
+        f"{process['name']}, process {process['pid']}, on HAKMEM {hakmem['version']}{build}\n",
+        "memory\n" + _resident(report),
+        "blocks\n" + _blocks(report["totals"]),
+        "size classes\n" + _classes(report["classes"], all_classes),
+        "threads\n" + _threads(report["threads"]),
+        "the rest\n" + _rest(report),
+    ]
+    if report["doubts"]:
+        doubts = ", ".join(f"{what} ({count})" for what, count in report["doubts"].items())
+        parts.append(f"left out, as the process went on meanwhile: {doubts}\n")
+    return "\n".join(parts)
+
+
+def _resident(report: Report) -> str:
+    resident = report["resident"]
+    if resident is None:
+        return "  the kernel does not say which pages are resident\n"
+    whole = resident["kernel"]
+    rows = [("resident, as the kernel counts", size(whole), "")]
+    for label, name in (
+        ("  HAKMEM's", "ours"),
+        ("    SuperSlabs: blocks, and what is free", "superslabs"),
+        ("    whales: blocks with a mapping of their own", "whales"),
+        ("    descriptors and registry", "descriptors"),
+        ("    the library", "library"),
+        ("  not HAKMEM's: program, libraries, stacks", "others"),
+        ("  unexplained", "unexplained"),
+    ):
+        rows.append((label, size(resident[name]), percent(resident[name], whole)))
+    if resident["swapped"]:
+        rows.append(("swapped out", size(resident["swapped"]), ""))
+    return columns(rows)
+
+
+def _blocks(totals: Report) -> str:
+    mapped = totals["mapped"] + totals["whales"] + totals["cached_whales"]
+    rows = [("mapped for blocks", size(mapped), "")]
+    for label, count in (
+        (f"  live: {totals['live_blocks']:,} blocks of the program", totals["live"]),
+        ("  cached by threads", totals["cached"]),
+        ("  freed by other threads, on the way back", totals["remote"]),
+        ("  free in slabs that others of their class use", totals["free"]),
+        ("  tails of slabs", totals["tails"]),
+        ("  room for blocks that grow", totals["rooms"]),
+        ("  free for any class", totals["free_units"]),
+        ("    of it still resident, to be returned in time", totals["dirty_units"]),
+        ("  freed whales, to be used again or returned", totals["cached_whales"]),
+    ):
+        rows.append((label, size(count), percent(count, mapped)))
+    rows.append(("returned to the kernel since the start", size(totals["returned"]), ""))
+    return columns(rows)
+
+
+def _classes(classes: list[Report], all_classes: bool) -> str:
+    shown = sorted(classes, key=lambda row: -row["slab_bytes"])
+    rest = [] if all_classes else shown[12:]
+    shown = shown if all_classes else shown[:12]
+    rows = [("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes", "live share")]
+    for row in shown:
+        rows.append(
+            (
+                size(row["block_bytes"]),
+                *(f"{row[name]:,}" for name in ("slabs", "live", "cached", "remote", "free")),
+                size(row["live_bytes"]),
+                size(row["slab_bytes"]),
+                percent(row["live_bytes"], row["slab_bytes"]),
+            )
+        )
+    out = columns(rows, left=0)
+    if rest:
+        out += f"  and {len(rest)} more with {size(sum(row['slab_bytes'] for row in rest))}: --classes\n"
+    return out
+
+
+def _threads(threads: list[Report]) -> str:
+    shown = sorted(threads, key=lambda row: -row["slab_bytes"])
+    rows = [("thread", "name", "slabs", "taken", "cached", "budget", "refills", "spills", "remote in", "remote out")]
+    for row in shown[:16]:
+        rows.append(
+            (
+                str(row["tid"]) if row["tid"] else row["state"],
+                row["name"] or "",
+                size(row["slab_bytes"]),
+                size(row["taken_bytes"]),
+                size(row["cached_bytes"]),
+                size(row["budget_bytes"]),
+                *(f"{row[name]:,}" for name in ("refills", "spills", "remote_merged", "remote_published")),
+            )
+        )
+    out = columns(rows, left=2)
+    if shown[16:]:
+        out += f"  and {len(shown) - 16} more heaps with {size(sum(row['slab_bytes'] for row in shown[16:]))}\n"
+    return out
+
+
+def _rest(report: Report) -> str:
+    lines = []
+    for label, name in (
+        ("SuperSlabs", "superslabs"),
+        ("whales", "whales"),
+        ("slow paths", "slow_paths"),
+        ("slabs came from", "slabs_from"),
+        ("system calls", "system_calls"),
+    ):
+        lines.append(f"  {label}: " + ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in report[name].items()))
+    lines.append(f"  spans: live {report['spans']['live']:,}")
+    lines.append(f"  misuse reported: {report['misuse']:,}")
+    return "\n".join(lines) + "\n"
