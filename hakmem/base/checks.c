@@ -11,7 +11,7 @@ static hak_atomic_u64 misuse_count;
 static __thread uint32_t holds __attribute__((tls_model("initial-exec")));
 static __thread bool abort_is_due __attribute__((tls_model("initial-exec")));
 
-void hak_set_error_action(hak_error_action action) { hak_u32_store_relaxed(&error_action, (uint32_t)action); }
+void hak_set_error_action(hak_error_action action) { hak_u32_exchange_seq(&error_action, (uint32_t)action); }
 
 hak_error_action hak_get_error_action(void) { return (hak_error_action)hak_u32_load_relaxed(&error_action); }
 

@@ -30,6 +30,7 @@ typedef enum hak_misuse {
 /** What follows a report of misuse: abort(3) (the default), go on after the line, go on without a line. */
 typedef enum hak_error_action { HAK_ERROR_ABORT, HAK_ERROR_WARN, HAK_ERROR_IGNORE } hak_error_action;
 
+/** Threads that set it one after the other see what the one before had done. */
 void hak_set_error_action(hak_error_action action);
 hak_error_action hak_get_error_action(void);
 

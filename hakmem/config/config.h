@@ -1,14 +1,19 @@
 /* Purpose: what was chosen when HAKMEM was built, and what the user of this process chose.
- * Owns: the table of options and their values.
+ * Owns: the values of the options (options.h is their table), the text of those that are text.
  * Invariants:
- *   1. After hak_config_load every value lies in its range; a bad value is named once on stderr and the default kept.
- * Threads: values are written by hak_config_load and read by any thread, meanwhile or afterwards.
- * Cost: a load.  Fails: never.  Fork: inherited. */
+ *   1. Every value lies in its range: what does not is named once on stderr, and the value kept as it was.
+ *   2. Later sources win: the program's hak_conf, /etc/hakmem.conf, HAKMEM_CONF, HAKMEM_<NAME>, hak_config_set.
+ *   3. A text that was once in force stays readable for ever.
+ * Threads: values are written by hak_config_load and hak_config_set, by any thread, and read by any other meanwhile.
+ * Ordering: a text is written before the value that points to it (release, acquire); other values stand for themselves.
+ * Cost: reading is a load. Loading is one failed open(2) and a look at the environment where nobody has set anything.
+ * Fails: setting returns an error number.  Fork: inherited. */
 #ifndef HAKMEM_CONFIG_CONFIG_H_
 #define HAKMEM_CONFIG_CONFIG_H_
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/print.h"
 #include "hakmem/base/view_part.h"
 
 /* Set by the build for every target, to 0 or 1. */
@@ -25,41 +30,81 @@ enum {
 
 HAK_BEGIN_DECLS
 
-/** The options. Each is read from the environment variable HAKMEM_<NAME>; docs/tuning.md says what each does. */
+/** HAK_OPTION_<NAME> for each row of options.h, in its order. */
 typedef enum hak_option {
-  HAK_OPTION_ON_ERROR,           /* abort | warn | ignore */
-  HAK_OPTION_DECAY_MS,           /* how long freed memory stays resident before it goes back; 0: at once */
-  HAK_OPTION_SURPLUS_BYTES,      /* freed memory that may stay resident however little is in use */
-  HAK_OPTION_SUPERSLAB_CACHE,    /* empty SuperSlabs kept mapped at most */
-  HAK_OPTION_WHALE_CACHE_BYTES,  /* bytes of freed whale blocks kept at most */
-  HAK_OPTION_THREAD_CACHE_BYTES, /* bytes that the first thread's caches may hold (mid_ace.h) */
-  HAK_OPTION_HUGE_PAGES,         /* 0 never ask, 1 let the system's mode decide for a large heap */
-  HAK_OPTION_STATS_AT_EXIT,      /* 1: print the summary to stderr when the process ends */
-  HAK_OPTION_VERBOSE,            /* 1: one line on stderr at start */
+#define HAK_NUMBER(name, unit, initial, min, max, when, meaning) HAK_OPTION_##name,
+#define HAK_FLAG(name, initial, when, meaning) HAK_OPTION_##name,
+#define HAK_WORD(name, words, when, meaning) HAK_OPTION_##name,
+#define HAK_TEXT(name, max, when, meaning) HAK_OPTION_##name,
+#include "hakmem/config/options.h"
+#undef HAK_NUMBER
+#undef HAK_FLAG
+#undef HAK_WORD
+#undef HAK_TEXT
   HAK_OPTION_COUNT
 } hak_option;
 
-/** The value in force. HAK_OPTION_ON_ERROR holds a hak_error_action. */
-uint64_t hak_config_get(hak_option option);
+/** Private to config.c; for the inline look that follows. Of a text: where it lies, 0 for the empty one. Sync: atomic */
+extern hak_atomic_u64 hak_config_values[HAK_OPTION_COUNT];
 
-/** Reads the environment once, when libc has one to offer and the process is not set-user-ID or the like; later calls
- *  do nothing. Returns true once it has been read (or is never to be). `environment` is environ. */
+/** The value in force: a number, 0 or 1, or which of the words (HAK_OPTION_ON_ERROR holds a hak_error_action). */
+HAK_ALWAYS_INLINE uint64_t hak_config_get(hak_option option) {
+  return hak_u64_load_relaxed(&hak_config_values[option]);
+}
+
+/** The text in force, empty by default. Stays as it is when another one is set. */
+const char* hak_config_text(hak_option option);
+
+/** Reads what the user chose, once, when libc has an environment to offer; later calls do nothing. A set-user-ID process
+ *  or the like has no environment. Returns true once it has been done. `environment` is environ. */
 bool hak_config_load(char** environment);
 
-/** As hak_config_load, told whether the process is set-user-ID or the like. For tests. */
+/** Where to read. */
+typedef struct hak_config_origin {
+  const char* linked;    /* the value of hak_conf; NULL: the program has none */
+  const char* file_path; /* NULL: none */
+  char** environment;    /* NULL: not yet */
+  bool is_secure;        /* set-user-ID or the like */
+} hak_config_origin;
+
+/** As hak_config_load, from these places. For tests. */
+bool hak_config_load_from(const hak_config_origin* origin);
+
+/** As hak_config_load, with nothing but an environment. For tests. */
 bool hak_config_load_as(char** environment, bool is_secure);
+
+/** Sets an option by its lower-case name, in the spelling that the environment has. 0, or ENOENT: no such option; EINVAL:
+ *  no such value; EPERM: it is for the start of the process; ENOMEM: too many texts were set. Prints nothing. */
+int hak_config_set(const char* name, const char* value);
+
+/** Writes the value of the option of this lower-case name to out[0 .. size), as hak_config_set would take it. 0, or ENOENT:
+ *  no such option; ERANGE: it does not fit, with its end. */
+int hak_config_read(const char* name, char* out, size_t size);
+
+/** Where a value came from. */
+typedef enum hak_config_source {
+  HAK_CONFIG_DEFAULT,
+  HAK_CONFIG_LINKED,   /* hak_conf */
+  HAK_CONFIG_FILE,     /* /etc/hakmem.conf */
+  HAK_CONFIG_LIST,     /* HAKMEM_CONF */
+  HAK_CONFIG_VARIABLE, /* HAKMEM_<NAME> */
+  HAK_CONFIG_CALL      /* hak_option_set */
+} hak_config_source;
+
+hak_config_source hak_config_source_of(hak_option option);
+const char* hak_config_source_name(hak_config_source source);
+
+/** Name of an option without the prefix, e.g. "DECAY_MS". */
+const char* hak_config_name(hak_option option);
+
+/** Appends the value in force, as the environment would spell it. */
+void hak_config_print_value(hak_print* out, hak_option option);
 
 /** Forgets what was read and restores every default. For tests. */
 void hak_config_reset_for_test(void);
 
 /** Puts a value in force, in range or not. For tests. */
 void hak_config_set_for_test(hak_option option, uint64_t value);
-
-/** The value in force as the environment would spell it, where it is one of a few words; NULL where it is a number. */
-const char* hak_config_word(hak_option option);
-
-/** Name of an option without the prefix, e.g. "DECAY_MS". */
-const char* hak_config_name(hak_option option);
 
 /** For hakmem/view. */
 extern const hak_view_part hak_config_view;

@@ -1,6 +1,12 @@
 #include "hakmem/config/config.h"
 
+#include <errno.h>
+
+#include <atomic>
+#include <cctype>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "hakmem/base/checks.h"
@@ -24,9 +30,34 @@ class Config : public testing::Test {
     for (std::string& entry : entries) environment.push_back(entry.data());
     environment.push_back(nullptr);
     testing::internal::CaptureStderr();
-    EXPECT_TRUE(hak_config_load(environment.data()));
+    EXPECT_TRUE(hak_config_load_as(environment.data(), false));
     return testing::internal::GetCapturedStderr();
   }
+
+  // Loads these places afresh; returns what was printed to stderr. `file`: what is in it; nullptr: there is none.
+  static std::string LoadPlaces(const char* linked, const char* file, std::vector<std::string> entries,
+                                bool is_secure = false) {
+    hak_config_reset_for_test();
+    const std::string path = testing::TempDir() + "/hakmem.conf";
+    std::remove(path.c_str());
+    if (file != nullptr) std::ofstream(path) << file;
+    std::vector<char*> environment;
+    for (std::string& entry : entries) environment.push_back(entry.data());
+    environment.push_back(nullptr);
+    const hak_config_origin origin = {linked, path.c_str(), environment.data(), is_secure};
+    testing::internal::CaptureStderr();
+    EXPECT_TRUE(hak_config_load_from(&origin));
+    return testing::internal::GetCapturedStderr();
+  }
+
+  static std::string Value(hak_option option) {
+    hak_print out;
+    hak_print_init(&out);
+    hak_config_print_value(&out, option);
+    return out.text;
+  }
+
+  static std::string SourceName(hak_option option) { return hak_config_source_name(hak_config_source_of(option)); }
 
   static std::string LoadAfresh(std::vector<std::string> entries) {
     hak_config_reset_for_test();
@@ -34,48 +65,117 @@ class Config : public testing::Test {
   }
 };
 
+/* The table, read once more: numbers and flags, words, texts. */
 struct NumberRow {
   hak_option option;
   const char* name;
   uint64_t initial, min, max;
+  bool is_flag;
 };
 
+constexpr uint64_t KIB = kKiB, MIB = kMiB, GIB = kGiB;
+
 const NumberRow kNumbers[] = {
-    {HAK_OPTION_DECAY_MS, "DECAY_MS", 500, 0, 3600000},
-    {HAK_OPTION_SURPLUS_BYTES, "SURPLUS_BYTES", 512 * 1024, 0, 1ull << 40},
-    {HAK_OPTION_SUPERSLAB_CACHE, "SUPERSLAB_CACHE", 8, 0, 65536},
-    {HAK_OPTION_WHALE_CACHE_BYTES, "WHALE_CACHE_BYTES", 32 * kMiB, 0, 1ull << 40},
-    {HAK_OPTION_THREAD_CACHE_BYTES, "THREAD_CACHE_BYTES", 16 * kMiB, 0, 1ull << 32},
-    {HAK_OPTION_HUGE_PAGES, "HUGE_PAGES", 1, 0, 1},
-    {HAK_OPTION_STATS_AT_EXIT, "STATS_AT_EXIT", 0, 0, 1},
-    {HAK_OPTION_VERBOSE, "VERBOSE", 0, 0, 1},
+#define HAK_NUMBER(name, unit, initial, min, max, when, meaning) {HAK_OPTION_##name, #name, initial, min, max, false},
+#define HAK_FLAG(name, initial, when, meaning) {HAK_OPTION_##name, #name, initial, 0, 1, true},
+#define HAK_WORD(name, words, when, meaning)
+#define HAK_TEXT(name, max, when, meaning)
+#include "hakmem/config/options.h"
+#undef HAK_NUMBER
+#undef HAK_FLAG
+#undef HAK_WORD
+#undef HAK_TEXT
 };
+
+struct TextRow {
+  hak_option option;
+  const char* name;
+  size_t max;
+};
+
+const TextRow kTexts[] = {
+#define HAK_NUMBER(name, unit, initial, min, max, when, meaning)
+#define HAK_FLAG(name, initial, when, meaning)
+#define HAK_WORD(name, words, when, meaning)
+#define HAK_TEXT(name, max, when, meaning) {HAK_OPTION_##name, #name, max},
+#include "hakmem/config/options.h"
+#undef HAK_NUMBER
+#undef HAK_FLAG
+#undef HAK_WORD
+#undef HAK_TEXT
+};
+
+struct WhenRow {
+  const char* name;
+  bool is_for_start;
+};
+
+constexpr bool START = true, NOW = false, THREAD = false;
+
+const WhenRow kAll[] = {
+#define HAK_NUMBER(name, unit, initial, min, max, when, meaning) {#name, when},
+#define HAK_FLAG(name, initial, when, meaning) {#name, when},
+#define HAK_WORD(name, words, when, meaning) {#name, when},
+#define HAK_TEXT(name, max, when, meaning) {#name, when},
+#include "hakmem/config/options.h"
+#undef HAK_NUMBER
+#undef HAK_FLAG
+#undef HAK_WORD
+#undef HAK_TEXT
+};
+
+std::string Lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(c));
+  return text;
+}
 
 std::string Entry(const NumberRow& row, const std::string& value) {
   return std::string("HAKMEM_") + row.name + "=" + value;
 }
 
-TEST_F(Config, TheTableHereIsComplete) {
-  EXPECT_EQ(std::size(kNumbers) + 1, static_cast<size_t>(HAK_OPTION_COUNT)); /* and ON_ERROR */
-  EXPECT_STREQ(hak_config_name(HAK_OPTION_ON_ERROR), "ON_ERROR");
-  for (const NumberRow& row : kNumbers) EXPECT_STREQ(hak_config_name(row.option), row.name);
+TEST_F(Config, NamesAreThoseOfTheTable) {
+  ASSERT_EQ(std::size(kAll), static_cast<size_t>(HAK_OPTION_COUNT));
+  for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) {
+    EXPECT_STREQ(hak_config_name(static_cast<hak_option>(i)), kAll[i].name);
+  }
+}
+
+/* The defaults that the documents have told for long; a change of one is a decision. */
+TEST_F(Config, DefaultsThatArePromised) {
+  EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 500u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_SURPLUS_BYTES), 512 * kKiB);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 8u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES), 32 * kMiB);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES), 16 * kMiB);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_HUGE_PAGES), 1u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_STATS_AT_EXIT), 0u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_VERBOSE), 0u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_ON_ERROR), static_cast<uint64_t>(HAK_ERROR_ABORT));
 }
 
 TEST_F(Config, DefaultsHoldBeforeAndAfterAnEmptyLoad) {
   for (const NumberRow& row : kNumbers) EXPECT_EQ(hak_config_get(row.option), row.initial) << row.name;
+  for (const TextRow& row : kTexts) EXPECT_STREQ(hak_config_text(row.option), "") << row.name;
   EXPECT_EQ(Load({}), "");
   for (const NumberRow& row : kNumbers) EXPECT_EQ(hak_config_get(row.option), row.initial) << row.name;
+  for (const TextRow& row : kTexts) EXPECT_STREQ(hak_config_text(row.option), "") << row.name;
+  for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) EXPECT_EQ(SourceName(static_cast<hak_option>(i)), "default");
   EXPECT_EQ(hak_config_get(HAK_OPTION_ON_ERROR), static_cast<uint64_t>(HAK_ERROR_ABORT));
   EXPECT_EQ(hak_get_error_action(), HAK_ERROR_ABORT);
 }
 
 TEST_F(Config, EveryNumberTakesItsWholeRange) {
   for (const NumberRow& row : kNumbers) {
-    for (const uint64_t value : {row.min, row.min + 1, row.max}) {
+    for (const uint64_t value : {row.min, row.min + (row.min < row.max), row.max}) {
       EXPECT_EQ(LoadAfresh({Entry(row, std::to_string(value))}), "");
       EXPECT_EQ(hak_config_get(row.option), value) << row.name;
     }
   }
+}
+
+std::string Reason(const NumberRow& row) {
+  if (row.is_flag) return "not 0 or 1";
+  return "not a number from " + std::to_string(row.min) + " to " + std::to_string(row.max);
 }
 
 TEST_F(Config, EveryNumberRefusesWhatIsNoneOrOutOfRange) {
@@ -86,8 +186,7 @@ TEST_F(Config, EveryNumberRefusesWhatIsNoneOrOutOfRange) {
                                    std::string("18446744073709551616"), std::string("18446744073709551615"),
                                    std::string("99999999999999999999999999"), std::string("18014398509481984k")}) {
       const std::string text = LoadAfresh({Entry(row, bad)});
-      EXPECT_EQ(text, "hakmem: ignored HAKMEM_" + std::string(row.name) + "=" + bad + ": not a number from " +
-                          std::to_string(row.min) + " to " + std::to_string(row.max) + "\n");
+      EXPECT_EQ(text, "hakmem: ignored HAKMEM_" + std::string(row.name) + "=" + bad + ": " + Reason(row) + "\n");
       EXPECT_EQ(hak_config_get(row.option), row.initial) << row.name << "=" << bad;
     }
   }
@@ -107,8 +206,53 @@ TEST_F(Config, Suffixes) {
   EXPECT_NE(LoadAfresh({"HAKMEM_WHALE_CACHE_BYTES=17179869184g"}), ""); /* 2^64 */
 }
 
-TEST_F(Config, NumbersAreNoWords) {
-  for (const NumberRow& row : kNumbers) EXPECT_EQ(hak_config_word(row.option), nullptr) << row.name;
+TEST_F(Config, FlagsAreWordsToo) {
+  EXPECT_EQ(LoadAfresh({"HAKMEM_HUGE_PAGES=false", "HAKMEM_VERBOSE=true"}), "");
+  EXPECT_EQ(hak_config_get(HAK_OPTION_HUGE_PAGES), 0u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_VERBOSE), 1u);
+  EXPECT_NE(LoadAfresh({"HAKMEM_VERBOSE=True"}), "");
+}
+
+TEST_F(Config, EveryTextTakesItsWholeLength) {
+  for (const TextRow& row : kTexts) {
+    const std::string variable = std::string("HAKMEM_") + row.name + "=";
+    for (const size_t length : {size_t{0}, size_t{1}, row.max}) {
+      const std::string text(length, 'x');
+      EXPECT_EQ(LoadAfresh({variable + text}), "");
+      EXPECT_EQ(hak_config_text(row.option), text) << row.name;
+      EXPECT_EQ(Value(row.option), text);
+    }
+    const std::string complaint = LoadAfresh({variable + std::string(row.max + 1, 'x')});
+    EXPECT_NE(complaint.find("x: not a text of at most " + std::to_string(row.max) + " bytes\n"), std::string::npos);
+    EXPECT_STREQ(hak_config_text(row.option), "");
+  }
+}
+
+TEST_F(Config, ATextOnceInForceStaysReadable) {
+  ASSERT_EQ(hak_config_set("stats_file", "/tmp/one"), 0);
+  const char* one = hak_config_text(HAK_OPTION_STATS_FILE);
+  ASSERT_EQ(hak_config_set("stats_file", "/tmp/two"), 0);
+  EXPECT_STREQ(one, "/tmp/one");
+  EXPECT_STREQ(hak_config_text(HAK_OPTION_STATS_FILE), "/tmp/two");
+  ASSERT_EQ(hak_config_set("stats_file", ""), 0);
+  EXPECT_STREQ(hak_config_text(HAK_OPTION_STATS_FILE), "");
+}
+
+TEST_F(Config, TextsAreBoundedInAll) {
+  int error = 0;
+  int set = 0;
+  for (; error == 0 && set < 1000; set++) {
+    const std::string text = std::string(200, 'x') + std::to_string(set);
+    error = hak_config_set("stats_file", text.c_str());
+    if (error == 0) {
+      EXPECT_EQ(hak_config_text(HAK_OPTION_STATS_FILE), text);
+    }
+  }
+  EXPECT_EQ(error, ENOMEM);
+  EXPECT_GT(set, 16 * 1024 / 205);
+  const std::string last = hak_config_text(HAK_OPTION_STATS_FILE);
+  EXPECT_EQ(hak_config_set("stats_file", last.c_str()), 0); /* the same again needs no room */
+  EXPECT_EQ(hak_config_set("stats_file", ""), 0);
 }
 
 TEST_F(Config, ErrorActionIsAWord) {
@@ -120,7 +264,7 @@ TEST_F(Config, ErrorActionIsAWord) {
     EXPECT_EQ(LoadAfresh({std::string("HAKMEM_ON_ERROR=") + row.word}), "");
     EXPECT_EQ(hak_config_get(HAK_OPTION_ON_ERROR), static_cast<uint64_t>(row.action));
     EXPECT_EQ(hak_get_error_action(), row.action);
-    EXPECT_STREQ(hak_config_word(HAK_OPTION_ON_ERROR), row.word);
+    EXPECT_EQ(Value(HAK_OPTION_ON_ERROR), row.word);
   }
   for (const char* bad : {"", "1", "Abort", "abor", "aborts", "warn "}) {
     EXPECT_EQ(LoadAfresh({std::string("HAKMEM_ON_ERROR=") + bad}),
@@ -129,11 +273,199 @@ TEST_F(Config, ErrorActionIsAWord) {
   }
 }
 
-TEST_F(Config, OtherNamesAreNobodysBusiness) {
-  EXPECT_EQ(Load({"PATH=/bin", "HAKMEM_NO_SUCH=1", "HAKMEM_DECAY=1", "HAKMEM_DECAY_MS_=1", "HAKMEM_DECAY_MS",
-                  "XHAKMEM_DECAY_MS=1", "hakmem_decay_ms=1", "HAKMEM_=1", "HAKMEM_", "", "="}),
+TEST_F(Config, OtherVariablesAreNobodysBusiness) {
+  EXPECT_EQ(Load({"PATH=/bin", "HAKMEM_DECAY_MS", "HAKMEM_CONF", "XHAKMEM_DECAY_MS=1", "hakmem_decay_ms=1",
+                  "HAKMEM_TEST_X=1", "HAKMEM_TOOL_X=1", "HAKMEM_", "HAKMEM", "", "="}),
             "");
   for (const NumberRow& row : kNumbers) EXPECT_EQ(hak_config_get(row.option), row.initial) << row.name;
+}
+
+TEST_F(Config, UnknownOptionsAreNamed) {
+  for (const char* name : {"NO_SUCH", "DECAY", "DECAY_MS_", "decay_ms", "", "TEST", "TOOL", "CONFIG"}) {
+    EXPECT_EQ(LoadAfresh({std::string("HAKMEM_") + name + "=1"}),
+              "hakmem: ignored HAKMEM_" + std::string(name) + "=1: no such option\n");
+  }
+}
+
+TEST_F(Config, ListsHaveItemsBetweenCommasAndLines) {
+  for (const char* list : {"decay_ms:7,on_error:warn", "decay_ms:7,on_error:warn,", ",,decay_ms:7,,on_error:warn",
+                           " decay_ms : 7 ,\ton_error:\twarn ", "decay_ms:7\non_error:warn\n",
+                           "# all of it\n decay_ms: 7 # milliseconds, of course\r\n\n#\non_error: warn",
+                           "decay_ms:5,decay_ms:7,on_error:warn", "on_error:warn\ndecay_ms:7#"}) {
+    const bool is_clean = std::string(list).back() != '#';
+    EXPECT_EQ(LoadPlaces(list, nullptr, {}).empty(), is_clean) << list;
+    EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), is_clean ? 7u : 500u) << list;
+    EXPECT_EQ(Value(HAK_OPTION_ON_ERROR), "warn") << list;
+    EXPECT_EQ(LoadPlaces(nullptr, list, {}).empty(), is_clean) << list;
+    EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), is_clean ? 7u : 500u) << list;
+    EXPECT_EQ(LoadPlaces(nullptr, nullptr, {std::string("HAKMEM_CONF=") + list}).empty(), is_clean) << list;
+    EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), is_clean ? 7u : 500u) << list;
+  }
+}
+
+TEST_F(Config, AValueMayHaveColonsAndHashes) {
+  EXPECT_EQ(LoadPlaces("stats_file:unix:/a#b c", nullptr, {}), "");
+  EXPECT_STREQ(hak_config_text(HAK_OPTION_STATS_FILE), "unix:/a#b c");
+}
+
+TEST_F(Config, BadItemsAreNamedWithTheirSource) {
+  const struct {
+    const char* item;
+    const char* reason;
+  } rows[] = {{"decay_ms:never", "not a number from 0 to 3600000"},
+              {"DECAY_MS:1", "no such option"},
+              {"decay_ms=1", "not name:value"},
+              {"verbose", "not name:value"},
+              {":1", "no such option"},
+              {"verbose:", "not 0 or 1"},
+              {"on_error:panic", "not one of abort, warn, ignore"},
+              {"no_such:1", "no such option"}};
+  for (const auto& row : rows) {
+    const std::string ignored = std::string("hakmem: ignored ") + row.item;
+    const std::string reason = std::string(": ") + row.reason + "\n";
+    EXPECT_EQ(LoadPlaces(row.item, nullptr, {}), ignored + " in hak_conf" + reason);
+    EXPECT_EQ(LoadPlaces(nullptr, row.item, {}), ignored + " in /etc/hakmem.conf" + reason);
+    EXPECT_EQ(LoadPlaces(nullptr, nullptr, {std::string("HAKMEM_CONF=") + row.item}),
+              ignored + " in HAKMEM_CONF" + reason);
+    const std::string among = std::string("surplus_bytes:3,") + row.item + ",superslab_cache:4";
+    EXPECT_EQ(LoadPlaces(among.c_str(), nullptr, {}), ignored + " in hak_conf" + reason);
+    EXPECT_EQ(hak_config_get(HAK_OPTION_SURPLUS_BYTES), 3u);
+    EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 4u);
+  }
+}
+
+TEST_F(Config, WhatIsShownOfAComplaintFitsATerminal) {
+  const std::string text = LoadPlaces((std::string(1000, 'n') + ":\x1b[2J").c_str(), nullptr, {});
+  EXPECT_EQ(text, "hakmem: ignored " + std::string(40, 'n') + ":?[2J in hak_conf: no such option\n");
+}
+
+TEST_F(Config, LaterSourcesWin) {
+  const char* linked = "decay_ms:1,surplus_bytes:1,superslab_cache:1,whale_cache_bytes:1,huge_pages:0";
+  const char* file = "decay_ms: 2\nsurplus_bytes: 2\nsuperslab_cache: 2\nwhale_cache_bytes: 2\n";
+  EXPECT_EQ(LoadPlaces(linked, file,
+                       {"HAKMEM_DECAY_MS=4", "HAKMEM_CONF=decay_ms:3,surplus_bytes:3,superslab_cache:3",
+                        "HAKMEM_SURPLUS_BYTES=4"}),
+            "");
+  EXPECT_EQ(hak_config_set("decay_ms", "5"), 0);
+  const struct {
+    hak_option option;
+    uint64_t value;
+    const char* source;
+  } rows[] = {{HAK_OPTION_DECAY_MS, 5, "hak_option_set"},     {HAK_OPTION_SURPLUS_BYTES, 4, "environment"},
+              {HAK_OPTION_SUPERSLAB_CACHE, 3, "HAKMEM_CONF"}, {HAK_OPTION_WHALE_CACHE_BYTES, 2, "/etc/hakmem.conf"},
+              {HAK_OPTION_HUGE_PAGES, 0, "hak_conf"},         {HAK_OPTION_VERBOSE, 0, "default"}};
+  for (const auto& row : rows) {
+    EXPECT_EQ(hak_config_get(row.option), row.value) << row.source;
+    EXPECT_EQ(SourceName(row.option), row.source);
+  }
+}
+
+TEST_F(Config, ABadValueLeavesThatOfTheSourceBefore) {
+  EXPECT_NE(LoadPlaces("decay_ms:1", "decay_ms: x", {"HAKMEM_DECAY_MS=y"}), "");
+  EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 1u);
+  EXPECT_EQ(SourceName(HAK_OPTION_DECAY_MS), "hak_conf");
+}
+
+TEST_F(Config, ASetUserIdProcessReadsTheFileAndWhatItWasBuiltWith) {
+  EXPECT_EQ(LoadPlaces("decay_ms:1", "surplus_bytes: 2", {"HAKMEM_CONF=decay_ms:3", "HAKMEM_SURPLUS_BYTES=x"}, true),
+            "");
+  EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 1u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_SURPLUS_BYTES), 2u);
+}
+
+TEST_F(Config, ALongFileIsReadUpToAnEndOfALine) {
+  std::string file = "decay_ms: 7\n" + std::string(16 * 1024 - 12 - 11, '#') + "\n"; /* 10 bytes are left */
+  file += "decay_ms: 123\n";
+  EXPECT_EQ(LoadPlaces(nullptr, file.c_str(), {}),
+            "hakmem: ignored what comes after 16374 bytes of /etc/hakmem.conf\n");
+  EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 7u);
+  EXPECT_EQ(LoadPlaces(nullptr, std::string(20000, 'x').c_str(), {}),
+            "hakmem: ignored what comes after 0 bytes of /etc/hakmem.conf\n");
+}
+
+TEST_F(Config, AFileThatCannotBeReadIsNone) {
+  char* environment[] = {nullptr};
+  for (const char* path : {"/no/such/file", "/", "", "/dev/null"}) {
+    hak_config_reset_for_test();
+    const hak_config_origin origin = {nullptr, path, environment, false};
+    testing::internal::CaptureStderr();
+    errno = 1234;
+    EXPECT_TRUE(hak_config_load_from(&origin));
+    EXPECT_EQ(errno, 1234);
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << path;
+  }
+}
+
+TEST_F(Config, SettingTellsWhatIsWrong) {
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(hak_config_set("decay_ms", "9"), 0);
+  EXPECT_EQ(hak_config_set("decay_ms", "never"), EINVAL);
+  EXPECT_EQ(hak_config_set("decay_ms", "3600001"), EINVAL);
+  EXPECT_EQ(hak_config_set("DECAY_MS", "1"), ENOENT);
+  EXPECT_EQ(hak_config_set("", "1"), ENOENT);
+  EXPECT_EQ(hak_config_set("conf", "1"), ENOENT);
+  EXPECT_EQ(hak_config_set("verbose", "1"), EPERM);
+  EXPECT_EQ(hak_config_set("on_error", "ignore"), 0);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 9u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_VERBOSE), 0u);
+  EXPECT_EQ(hak_get_error_action(), HAK_ERROR_IGNORE);
+}
+
+TEST_F(Config, WhatIsForTheStartCannotBeSetLater) {
+  for (const WhenRow& row : kAll) {
+    const std::string name = Lower(row.name);
+    char text[256];
+    ASSERT_EQ(hak_config_read(name.c_str(), text, sizeof text), 0);
+    EXPECT_EQ(hak_config_set(name.c_str(), text), row.is_for_start ? EPERM : 0) << name; /* to what it is */
+  }
+}
+
+TEST_F(Config, ReadingGivesWhatSettingTakes) {
+  char out[256] = "as it was";
+  EXPECT_EQ(hak_config_read("no_such", out, sizeof out), ENOENT);
+  EXPECT_EQ(hak_config_read("decay_ms", out, 3), ERANGE);
+  EXPECT_EQ(hak_config_read("decay_ms", out, 0), ERANGE);
+  EXPECT_STREQ(out, "as it was");
+  EXPECT_EQ(hak_config_read("decay_ms", out, 4), 0);
+  EXPECT_STREQ(out, "500");
+  EXPECT_EQ(hak_config_read("on_error", out, sizeof out), 0);
+  EXPECT_STREQ(out, "abort");
+  const std::string path(255, '\t');
+  ASSERT_EQ(hak_config_set("stats_file", path.c_str()), 0);
+  EXPECT_EQ(hak_config_read("stats_file", out, 255), ERANGE);
+  EXPECT_EQ(hak_config_read("stats_file", out, 256), 0);
+  EXPECT_EQ(out, path);
+}
+
+TEST_F(Config, ThreadsSetAndReadAtOnce) {
+  std::atomic<bool> done{false};
+  std::thread reader([&done] {
+    while (!done) {
+      const std::string text = hak_config_text(HAK_OPTION_STATS_FILE);
+      if (!text.empty()) {
+        EXPECT_EQ(text, std::string(text.size(), text[0]));
+        EXPECT_EQ(text.size(), text[0] == 'a' ? 10u : 20u);
+      }
+      const uint64_t decay_ms = hak_config_get(HAK_OPTION_DECAY_MS);
+      EXPECT_TRUE(decay_ms == 500 || decay_ms == 1 || decay_ms == 3600000) << decay_ms;
+    }
+  });
+  std::vector<std::thread> writers;
+  for (const bool is_first : {true, false}) {
+    writers.emplace_back([is_first] {
+      for (int i = 0; i < 200; i++) {
+        const std::string text = is_first ? std::string(10, 'a') : std::string(20, 'b');
+        EXPECT_EQ(hak_config_set("stats_file", text.c_str()), 0);
+        EXPECT_EQ(hak_config_set("decay_ms", is_first ? "1" : "3600000"), 0);
+        EXPECT_EQ(hak_config_set("on_error", is_first ? "warn" : "ignore"), 0);
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  done = true;
+  reader.join();
+  EXPECT_EQ(hak_get_error_action(), static_cast<hak_error_action>(hak_config_get(HAK_OPTION_ON_ERROR)));
 }
 
 TEST_F(Config, ABadValueIsNamedOnceAndSpoilsNoOther) {
@@ -157,6 +489,7 @@ TEST_F(Config, IsReadOnce) {
 
 TEST_F(Config, WaitsForAnEnvironment) {
   EXPECT_FALSE(hak_config_load(nullptr));
+  EXPECT_FALSE(hak_config_load_as(nullptr, false));
   EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 500u);
   EXPECT_EQ(Load({"HAKMEM_DECAY_MS=1"}), "");
   EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 1u);

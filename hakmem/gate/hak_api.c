@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "hakmem/config/config.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
 #include "hakmem/report/report.h"
@@ -56,6 +57,20 @@ void hak_free_batch(void** ptrs, size_t count) {
 bool hak_is_in_heap(const void* ptr) { return hak_gate_is_in_heap(ptr); }
 
 size_t hak_trim(void) { return hak_gate_trim(); }
+
+extern char** environ;
+
+int hak_option_set(const char* name, const char* value) {
+  if (name == NULL || value == NULL) return EINVAL;
+  hak_config_load(environ); /* what comes from there is not to win over this */
+  return hak_config_set(name, value);
+}
+
+int hak_option_get(const char* name, char* out, size_t size) {
+  if (name == NULL || out == NULL) return EINVAL;
+  hak_config_load(environ);
+  return hak_config_read(name, out, size);
+}
 
 void hak_stats_print(void) { hak_report_summary(STDERR_FILENO); }
 

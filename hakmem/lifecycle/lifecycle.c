@@ -212,6 +212,6 @@ __attribute__((constructor)) static void on_library_start(void) {
 
 __attribute__((destructor)) static void on_library_end(void) {
   const int saved_errno = errno;
-  if (hak_config_get(HAK_OPTION_STATS_AT_EXIT)) hak_report_summary(STDERR_FILENO);
+  if (hak_config_get(HAK_OPTION_STATS_AT_EXIT)) hak_report_at_exit();
   errno = saved_errno;
 }

@@ -1,5 +1,9 @@
 #include "hakmem/report/report.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "hakmem/base/checks.h"
 #include "hakmem/base/print.h"
 #include "hakmem/config/config.h"
@@ -61,20 +65,26 @@ static void count_line(int fd, const char* title, const count_pair* pairs) {
   hak_print_flush(&line, fd);
 }
 
+/* All options are longer than the buffer. One with the longest name, text and source still fits behind so much. */
+enum { HELLO_FULL_BYTES = sizeof((hak_print*)0)->text - 310 };
+
 void hak_report_hello(int fd) {
   hak_print line;
   hak_print_init(&line);
   hak_print_str(&line, "hakmem " HAK_VERSION_TEXT " active:");
   for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) {
+    const hak_option option = (hak_option)i;
     hak_print_str(&line, " ");
-    hak_print_str(&line, hak_config_name((hak_option)i));
+    hak_print_str(&line, hak_config_name(option));
     hak_print_str(&line, "=");
-    const char* word = hak_config_word((hak_option)i);
-    if (word != NULL) {
-      hak_print_str(&line, word);
-    } else {
-      hak_print_u64(&line, hak_config_get((hak_option)i));
+    hak_config_print_value(&line, option);
+    const hak_config_source source = hak_config_source_of(option);
+    if (source != HAK_CONFIG_DEFAULT) {
+      hak_print_str(&line, " (");
+      hak_print_str(&line, hak_config_source_name(source));
+      hak_print_str(&line, ")");
     }
+    if (line.length > HELLO_FULL_BYTES) hak_print_flush(&line, fd);
   }
   hak_print_str(&line, "\n");
   hak_print_flush(&line, fd);
@@ -155,6 +165,27 @@ void hak_report_summary(int fd) {
                             {", move ", os.move_calls},
                             {NULL, 0}});
   count_line(fd, "  misuse reported:", (count_pair[]){{" ", hak_misuse_count()}, {NULL, 0}});
+}
+
+/* libc's open may be a point at which a thread is cancelled. */
+static long open_stats_file(void) {
+  const char* path = hak_config_text(HAK_OPTION_STATS_FILE);
+  if (*path == 0) return STDERR_FILENO;
+  const long file = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+  if (file >= 0) return file;
+  hak_print line;
+  hak_print_init(&line);
+  hak_print_str(&line, "hakmem: cannot write to ");
+  hak_config_print_value(&line, HAK_OPTION_STATS_FILE);
+  hak_print_str(&line, "\n");
+  hak_print_flush(&line, STDERR_FILENO);
+  return STDERR_FILENO;
+}
+
+void hak_report_at_exit(void) {
+  const int file = (int)open_stats_file();
+  hak_report_summary(file);
+  if (file != STDERR_FILENO) syscall(SYS_close, file);
 }
 
 static void xml_number(void (*write_piece)(void*, const char*), void* context, const char* before, uint64_t value,

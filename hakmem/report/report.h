@@ -32,6 +32,9 @@ void hak_report_hello(int fd);
 /** The summary: totals, classes in use, where slabs came from, what the system calls were. */
 void hak_report_summary(int fd);
 
+/** The summary, appended to the file that HAKMEM_STATS_FILE names, or to stderr where it names none or cannot be written. */
+void hak_report_at_exit(void);
+
 /** malloc_info's document, in glibc's malloc version="1" shape, in pieces, each passed to `write_piece`. */
 void hak_report_xml(void (*write_piece)(void* context, const char* text), void* context);
 

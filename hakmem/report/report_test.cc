@@ -250,11 +250,22 @@ TEST_F(Report, HelloIsOneLineWithEveryOption) {
   EXPECT_EQ(text.back(), '\n');
   for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) {
     const auto option = static_cast<hak_option>(i);
-    const char* word = hak_config_word(option);
-    const std::string value = word != nullptr ? word : std::to_string(hak_config_get(option));
-    const std::string pair = std::string(" ") + hak_config_name(option) + "=" + value;
+    hak_print value;
+    hak_print_init(&value);
+    hak_config_print_value(&value, option);
+    const bool is_set = hak_config_source_of(option) != HAK_CONFIG_DEFAULT;
+    const std::string mark = is_set ? std::string(" (") + hak_config_source_name(hak_config_source_of(option)) + ")" : "";
+    const char next = i + 1 < HAK_OPTION_COUNT ? ' ' : '\n';
+    const std::string pair = std::string(" ") + hak_config_name(option) + "=" + value.text + mark + next;
     EXPECT_NE(text.find(pair), std::string::npos) << pair;
   }
+}
+
+TEST_F(Report, HelloHasRoomForTheLongestText) {
+  ASSERT_EQ(hak_config_set("stats_file", std::string(255, 'x').c_str()), 0);
+  const std::string text = Written(hak_report_hello);
+  EXPECT_NE(text.find(" STATS_FILE=" + std::string(255, 'x') + " (hak_option_set) "), std::string::npos);
+  EXPECT_NE(text.find(" VERBOSE=0"), std::string::npos);
 }
 
 TEST_F(Report, HelloSpellsWordsAsTheEnvironmentDoes) {

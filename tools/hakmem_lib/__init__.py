@@ -8,6 +8,8 @@ Modules, bottom up (each imports only those above it):
     elf         where in a memory `hak_view` lies
     view        structures by field and variables by name, as `hak_view` describes them: view.attach(memory) -> View
     heap        the heap walked from outside: heap.Walker(view).snapshot() -> Snapshot
+    option_table, option_docs
+                the table of options, and the documents made from it
     doctor/     what `hakmem doctor` is made of
     resident    which resident pages are HAKMEM's, reconciled with the kernel's figures
     figures     a snapshot as plain numbers: what `hakmem stat --json` prints

@@ -14,6 +14,7 @@ COMMANDS = (
     "top",
     "stat",
     "doctor",
+    "options",
 )
 
 

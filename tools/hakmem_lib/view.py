@@ -202,13 +202,9 @@ def attach(memory: Memory) -> View:
 
 
 def options(view: View) -> dict[str, int]:
-    """The options in force, by name."""
-    values = view.array("option_values")
-    is_set = view.array("option_is_set", 4)
-    out = {}
-    for row, value, chosen in zip(view.records("options", "option"), values, is_set):
-        out[view.memory.text(row["name"])] = value if chosen else row["initial"]
-    return out
+    """The options in force, by name: numbers, which of the words, and where a text lies (0: it is empty)."""
+    names = (_text(row.bytes_of("name")) for row in view.records("options", "option"))
+    return dict(zip(names, view.array("option_values")))
 
 
 def pick(values: Sequence[int], index: int, default: int = 0) -> int:

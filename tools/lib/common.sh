@@ -112,7 +112,7 @@ check_configs() {
 }
 
 # Sets bazel_command to the user's own Bazel where there is one ($BAZEL, bazel, bazelisk), to Debian's otherwise.
-# HAKMEM_BAZEL_MODULES=1: Debian's Bazel 7 reads MODULE.bazel too, for machines that tell it where the modules are.
+# HAKMEM_TOOL_BAZEL_MODULES=1: Debian's Bazel 7 reads MODULE.bazel too, for machines that tell it where the modules are.
 need_bazel() {
   local candidate path
   bazel_command=()
@@ -140,7 +140,7 @@ need_bazel() {
   bazel_flags=()
   if is_debians_bazel; then
     need_packages "${packages_bazel[@]}" "${packages_workspace[@]}"
-    [ "$bazel_major" -lt 7 ] || [ -n "${HAKMEM_BAZEL_MODULES:-}" ] || bazel_flags=(--config=workspace)
+    [ "$bazel_major" -lt 7 ] || [ -n "${HAKMEM_TOOL_BAZEL_MODULES:-}" ] || bazel_flags=(--config=workspace)
   elif [ "$bazel_major" -lt 7 ]; then
     need_packages "${packages_workspace[@]}"
   elif ! type -P gcc >/dev/null || ! type -P g++ >/dev/null; then

@@ -112,7 +112,7 @@ sid_copy_sources() {
 sid_measure() {
   local out=$PWD/bench-results-sid status
   rm -rf "$sid_root/src/bench-results"
-  in_sid env HAKMEM_BAZEL_MODULES=1 /src/hakmem/tools/bench --out /src/bench-results "${arguments[@]}"
+  in_sid env HAKMEM_TOOL_BAZEL_MODULES=1 /src/hakmem/tools/bench --out /src/bench-results "${arguments[@]}"
   status=$?
   # Where it was asked for a list or for help there are none.
   [ $status -eq 0 ] && [ -e "$sid_root/src/bench-results" ] || exit $status
@@ -134,5 +134,5 @@ world_sid() {
   in_sid sh -c 'for p in gcc clang ldd; do $p --version | head -n 1; done; cd /src/hakmem && bazel --version'
   [ -z "$sid_bench" ] || sid_measure
   [ ${#arguments[@]} -gt 0 ] || arguments=(//...)
-  add_up sid in_sid env HAKMEM_BAZEL_MODULES=1 /src/hakmem/tools/test --config "${configs[@]}" -- "${arguments[@]}"
+  add_up sid in_sid env HAKMEM_TOOL_BAZEL_MODULES=1 /src/hakmem/tools/test --config "${configs[@]}" -- "${arguments[@]}"
 }

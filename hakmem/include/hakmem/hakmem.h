@@ -90,6 +90,26 @@ HAK_API bool hak_is_in_heap(const void* ptr);
  *  bytes given back. */
 HAK_API size_t hak_trim(void);
 
+/** Options that the program is built with, "name:value,name:value" as in HAKMEM_CONF. A program defines it, at file scope
+ *  and with an initialiser:
+ *
+ *      const char* hak_conf = "decay_ms:100,on_error:warn";
+ *
+ *  /etc/hakmem.conf, the environment and hak_option_set win over it. With LD_PRELOAD only, the program has to export it
+ *  (-Wl,--export-dynamic-symbol=hak_conf). hakmem.conf(5) lists the options. */
+extern HAK_API const char* hak_conf;
+
+/** Sets the option `name` ("decay_ms") to `value` ("100", "64k", "warn"), as HAKMEM_DECAY_MS=100 would. It takes effect as
+ *  hakmem.conf(5) says. Returns 0, or an error number: ENOENT: no such option; EINVAL: no such value, or NULL; EPERM: the
+ *  option is for the start of the process only; ENOMEM: no room for another text (16 KiB in all). On failure nothing
+ *  has changed. Prints nothing; errno is left alone. */
+HAK_API int hak_option_set(const char* name, const char* value);
+
+/** Writes the value of the option `name` to out[0 .. size) as text that hak_option_set would take, a zero byte at its end. Returns
+ *  0, or an error number, with `out` as it was: ENOENT: no such option; ERANGE: `size` is too small (256 is enough for all);
+ *  EINVAL: NULL. errno is left alone. */
+HAK_API int hak_option_get(const char* name, char* out, size_t size);
+
 /** Writes a plain-text summary to stderr. */
 HAK_API void hak_stats_print(void);
 

@@ -49,6 +49,17 @@ class Linked(unittest.TestCase):
             with self.subTest(way):
                 self.check(process.run(FOLDER / f"forks_{way}"))
 
+    def test_options_that_the_program_is_built_with(self) -> None:
+        for way in WAYS:
+            with self.subTest(way):
+                program = FOLDER / f"options_{way}"
+                outcome = process.run(program, "decay_ms")
+                self.assertEqual((outcome.stdout, outcome.stderr), ("321\n", ""), str(outcome))
+                outcome = process.run(program, "decay_ms", env={"HAKMEM_DECAY_MS": "7"})
+                self.assertEqual((outcome.stdout, outcome.stderr), ("7\n", ""), str(outcome))
+                outcome = process.run(program, "surplus_bytes", "64k")
+                self.assertEqual((outcome.stdout, outcome.stderr), ("set 0\n65536\n", ""), str(outcome))
+
     @process.not_on_musl("no C++")
     def test_a_throwing_handler_under_nothrow(self) -> None:
         self.check(process.run(FOLDER / "operators_dynamic", "nothrow"))

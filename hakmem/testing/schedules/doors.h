@@ -99,6 +99,8 @@ void door_lock_try_add(void);
 uint64_t door_lock_guarded(void);
 void door_config_load(void);
 uint64_t door_config_decay_ms(void);
+/** How much of the text "abc" there is. */
+uint32_t door_config_stats_file(void);
 
 HAK_END_DECLS
 

@@ -84,10 +84,12 @@ Scenario Options() {
   const auto ask = [] {
     const uint64_t decay_ms = door_config_decay_ms();
     Expect(decay_ms == 500 || decay_ms == 123, "the value before, or after");
+    const uint32_t length = door_config_stats_file();
+    Expect(length == 0 || length == 3, "the text before, or after");
   };
   Scenario scenario;
   scenario.threads = {{"start", [] { door_config_load(); }}, {"asks", ask}, {"start 2", [] { door_config_load(); }}};
-  scenario.end = [] { Expect(door_config_decay_ms() == 123, "loaded"); };
+  scenario.end = [] { Expect(door_config_decay_ms() == 123 && door_config_stats_file() == 3, "loaded"); };
   return scenario;
 }
 

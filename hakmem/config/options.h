@@ -1,0 +1,40 @@
+/* Purpose: the one table of options: from it come the parser's rows, `hakmem options`, docs/tuning.md and hakmem.conf(5).
+ * Owns: nothing; whoever includes it says what the four words are, and may include it again with other meanings.
+ * Invariants:
+ *   1. An option is one row, here and nowhere else. CONTRIBUTING.md says what goes with a new one.
+ * Threads: any.  Cost: none; meanings are text for documents and not in the library.
+ * Fails: never.  Fork: nothing to do.
+ *
+ *   HAK_NUMBER(name, unit, default, least, most, when, meaning)   unit: BYTES, MS, COUNT
+ *   HAK_FLAG(name, default, when, meaning)                        0 or 1
+ *   HAK_WORD(name, words, when, meaning)                          the words between \0; the first is the default
+ *   HAK_TEXT(name, longest, when, meaning)                        at most so many bytes; empty by default
+ *
+ * when: START: read when the process starts. NOW: at once. THREAD: for threads that start from then on. What is not START
+ * can be set with hak_option_set. A meaning is Markdown, its code in `back quotes`. tools/hakmem_lib/option_table.py reads
+ * this file too: rows are macros over literals, and numbers a product of at most KIB, MIB or GIB and a decimal number. */
+
+HAK_WORD(
+    ON_ERROR, "abort\0warn\0ignore", NOW,
+    "after a double free, an interior or a foreign pointer: one line on stderr and abort; the line only; nothing. The "
+    "heap is left as it is in every case")
+HAK_NUMBER(DECAY_MS, MS, 500, 0, 3600000, NOW,
+           "how long freed memory stays resident before it goes back to the kernel; 0: at once")
+HAK_NUMBER(
+    SURPLUS_BYTES, BYTES, 512 * KIB, 0, 1024 * GIB, NOW,
+    "freed memory that may stay resident beside a sixteenth of what is in use, and beside what the process has asked "
+    "for again after it went back; more goes back while the process frees. SuperSlabs and blocks above 2 MiB each "
+    "have this allowance; 1024g leaves all to the decay time")
+HAK_NUMBER(SUPERSLAB_CACHE, COUNT, 8, 0, 65536, NOW, "empty SuperSlabs (2 MiB) that stay mapped at most")
+HAK_NUMBER(
+    WHALE_CACHE_BYTES, BYTES, 32 * MIB, 0, 1024 * GIB, NOW,
+    "bytes of freed blocks above 2 MiB that stay mapped at most; one block may fill a quarter of it. While the process "
+    "maps new such blocks, what is cached above 8 MiB goes first")
+HAK_NUMBER(
+    THREAD_CACHE_BYTES, BYTES, 16 * MIB, 0, 4 * GIB, THREAD,
+    "bytes that the caches of one thread may hold; half of it for the second to fourth thread at work, a quarter up to "
+    "the eighth, a sixteenth for the others; 0 switches them off, and every free is checked")
+HAK_FLAG(HUGE_PAGES, 1, NOW, "0: never use huge pages; 1: a heap above 64 MiB follows the system's mode")
+HAK_FLAG(STATS_AT_EXIT, 0, NOW, "1: the text of `malloc_stats` when the process ends")
+HAK_TEXT(STATS_FILE, 255, NOW, "the file that `HAKMEM_STATS_AT_EXIT` appends to; empty: stderr")
+HAK_FLAG(VERBOSE, 0, START, "1: one line at start: the version and the options in force")
