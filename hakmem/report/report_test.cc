@@ -254,7 +254,8 @@ TEST_F(Report, HelloIsOneLineWithEveryOption) {
     hak_print_init(&value);
     hak_config_print_value(&value, option);
     const bool is_set = hak_config_source_of(option) != HAK_CONFIG_DEFAULT;
-    const std::string mark = is_set ? std::string(" (") + hak_config_source_name(hak_config_source_of(option)) + ")" : "";
+    const std::string mark =
+        is_set ? std::string(" (") + hak_config_source_name(hak_config_source_of(option)) + ")" : "";
     const char next = i + 1 < HAK_OPTION_COUNT ? ' ' : '\n';
     const std::string pair = std::string(" ") + hak_config_name(option) + "=" + value.text + mark + next;
     EXPECT_NE(text.find(pair), std::string::npos) << pair;

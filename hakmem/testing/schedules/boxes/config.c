@@ -1,4 +1,5 @@
 #include "hakmem/config/config.c"
+
 #include "hakmem/config/sources.c"
 
 /* Process start and a thread that asks for an option: the two that may meet. */
