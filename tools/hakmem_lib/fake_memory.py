@@ -45,7 +45,7 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     "os_counters": [("map_calls", 8, 1)],
     "metadata": [("end", 8, 1), ("used_bytes", 8, 1)],
     "registry_leaf": [("owner", 8, 1 << 16), ("word", 8, 1 << 16)],
-    "option": [("initial", 8, 1), ("name", 8, 1)],
+    "option": [("initial", 8, 1), ("name", 1, 24)],
     "control": [("profile_interval_bytes", 8, 1)],
 }  # fmt: skip
 _INNER = {
@@ -121,7 +121,7 @@ class FakeHakmem:
             ("berths", self.sizes["berth"] * 2), ("pool_counts", self.sizes["pool_counts"]), ("pool_clock_ms", 8),
             ("os_counters", self.sizes["os_counters"]), ("metadata", self.sizes["metadata"]), ("registry_leaf_bytes", 8),
             ("registry_root", 1 << 19), ("registry_window", 1 << 20), ("registry_minus_base", 8), ("misuse_count", 8),
-            ("options", self.sizes["option"] * 2), ("option_values", 16), ("option_is_set", 8), ("control", 8),
+            ("options", self.sizes["option"] * 2), ("option_values", 16), ("option_sources", 8), ("control", 8),
         ):  # fmt: skip
             self.root(name, size)
         self.put("superslab_ids_per_chunk", 4, size=4)

@@ -67,13 +67,10 @@ class Reading(unittest.TestCase):
             slab.unpacker(*names[::-1])
 
     def test_options(self) -> None:
-        for index, (name, initial) in enumerate(((b"DECAY_MS", 500), (b"VERBOSE", 0))):
-            text = self.hakmem.place(16)
-            self.hakmem.memory.write(text, name + b"\0")
+        for index, (name, value) in enumerate(((b"DECAY_MS", 500), (b"VERBOSE", 1))):
             row = self.hakmem.roots["options"][0] + index * self.hakmem.sizes["option"]
-            self.hakmem.set("option", row, name=text, initial=initial)
-        self.hakmem.put("option_values", 1, 1)
-        self.hakmem.put("option_is_set", 1, 1, size=4)
+            self.hakmem.memory.write(self.hakmem.at("option", row, "name"), name + b"\0")
+            self.hakmem.put("option_values", value, index)
         self.assertEqual(view.options(self.view), {"DECAY_MS": 500, "VERBOSE": 1})
 
     def test_control_words(self) -> None:
