@@ -9,6 +9,7 @@
 #include "hakmem/gate/gate_inl.h"
 #include "hakmem/instrument/instrument.h"
 #include "hakmem/lifecycle/lifecycle.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/remote_free/remote_free.h"
@@ -37,11 +38,23 @@ bool hak_gate_find_live(const void* ptr, block_info* info) {
 
 /* --- allocation --- */
 
+static HAK_SLOW void* refill_timed(hak_heap* heap, uint32_t size_class) {
+  const uint64_t start_ns = hak_latency_start();
+  void* block = hak_unified_cache_refill(heap, size_class);
+  hak_latency_end(HAK_LATENCY_REFILL, start_ns);
+  return block;
+}
+
+HAK_ALWAYS_INLINE void* refill(hak_heap* heap, uint32_t size_class) {
+  if (HAK_UNLIKELY(hak_latency_is_switched_on())) return refill_timed(heap, size_class);
+  return hak_unified_cache_refill(heap, size_class);
+}
+
 static void* take_block(uint32_t size_class) {
   hak_heap* heap = hak_lifecycle_enter();
   hak_bin* bin = hak_heap_bin(heap, size_class);
   void* block;
-  if (!hak_hot_box_pop(bin, &block)) block = hak_unified_cache_refill(heap, size_class);
+  if (!hak_hot_box_pop(bin, &block)) block = refill(heap, size_class);
   hak_lifecycle_leave(heap);
   return block;
 }
@@ -261,11 +274,25 @@ static inline bool caches_foreign(hak_heap* heap, const hak_slab* slab, void* pt
   return bin->top != bin->begin && !is_of_parked(slab) && hak_hot_box_push_to(bin, ptr);
 }
 
+static HAK_SLOW void spill_timed(hak_heap* heap, hak_bin* bin, void* ptr) {
+  const uint64_t start_ns = hak_latency_start();
+  hak_unified_cache_spill(heap, bin, ptr);
+  hak_latency_end(HAK_LATENCY_SPILL, start_ns);
+}
+
+HAK_ALWAYS_INLINE void spill(hak_heap* heap, hak_bin* bin, void* ptr) {
+  if (HAK_UNLIKELY(hak_latency_is_switched_on())) {
+    spill_timed(heap, bin, ptr);
+  } else {
+    hak_unified_cache_spill(heap, bin, ptr);
+  }
+}
+
 static void free_in_slab(const block_info* info, void* ptr) {
   hak_heap* heap = hak_lifecycle_enter();
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
   if (hak_heap_owns_word(heap, info->word)) {
-    hak_unified_cache_spill(heap, (hak_bin*)(uintptr_t)info->word, ptr);
+    spill(heap, (hak_bin*)(uintptr_t)info->word, ptr);
   } else if (!HAK_CFG_ASAN || !caches_foreign(heap, info->slab, ptr)) { /* else keeps_foreign tried it */
     hak_unified_cache_note_foreign(heap);
     result = hak_remote_free_push(heap, info->slab, info->index);

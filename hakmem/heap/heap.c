@@ -216,7 +216,10 @@ HAK_STATIC_ASSERT(sizeof bin_offsets / sizeof bin_offsets[0] == HAK_SIZE_CLASS_C
 #define COUNTER_ROWS                                                                                                   \
   HAK_VIEW_STRUCTURE("heap_counters", hak_heap_counters)                                                               \
   HAK_VIEW_FIELDS("heap_counters", hak_heap_counters, refills, spills, remote_published, remote_merged, slabs_adopted, \
-                  slabs_acquired, slabs_released)
+                  slabs_acquired, slabs_released)                                                                      \
+  HAK_VIEW_FIELDS("heap_counters", hak_heap_counters, refilled_blocks, spilled_blocks, written_through, merges,        \
+                  reviews, growth_flushes, surplus_flushes)                                                            \
+  HAK_VIEW_ARRAYS("heap_counters", hak_heap_counters, class_refills)
 #define BIN_ROWS                                                                                               \
   HAK_VIEW_STRUCTURE("bin", hak_bin)                                                                           \
   HAK_VIEW_FIELDS("bin", hak_bin, top, end, begin, run_mask, run_base, stride, size_class, run_zeroed, streak, \

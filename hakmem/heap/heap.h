@@ -131,6 +131,15 @@ typedef enum hak_heap_state {
 typedef struct hak_heap_counters {
   hak_atomic_u64 refills, spills, remote_published, remote_merged;
   hak_atomic_u64 slabs_adopted, slabs_acquired, slabs_released;
+  /* Blocks that refills have put into slots, and that have gone from there to their slabs or home. Hits are not counted;
+   * what is known of them: hits of malloc - frees that were cached = refilled - spilled - held now. */
+  hak_atomic_u64 refilled_blocks, spilled_blocks;
+  hak_atomic_u64 written_through; /* frees that went to their slab at once: the cache may hold nothing */
+  hak_atomic_u64 merges;          /* times that what other threads have freed was collected */
+  /* Reviews of the bins' caps; times that idle caches were emptied because the process had to grow, and all of them because
+   * too much was free. */
+  hak_atomic_u64 reviews, growth_flushes, surplus_flushes;
+  hak_atomic_u32 class_refills[HAK_SIZE_CLASS_COUNT]; /* what of refills each class has; they wrap */
 } hak_heap_counters;
 
 typedef struct hak_heap {

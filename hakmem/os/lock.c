@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os_sys.h"
 
 enum { HAK_LOCK_SPINS = 100 };
@@ -18,16 +19,26 @@ void hak_lock_call_watch(void) {
   if (watch != NULL) watch();
 }
 
-void hak_lock_take_slow(hak_lock* lock) {
+static bool spin_for(hak_lock* lock) {
   for (int spin = 0; spin < HAK_LOCK_SPINS; spin++) {
-    if (hak_u32_load_relaxed(&lock->word) == 0 && hak_lock_try_take(lock)) return;
+    if (hak_u32_load_relaxed(&lock->word) == 0 && hak_lock_try_take(lock)) return true;
     hak_cpu_relax();
   }
-  const int saved_errno = errno;
-  hak_lock_depth++;
-  hak_compiler_barrier();
-  while (hak_u32_exchange_seq(&lock->word, 2) != 0) hak_os_sys_futex_wait(&lock->word.raw, 2);
-  errno = saved_errno;
+  return false;
+}
+
+void hak_lock_take_slow(hak_lock* lock) {
+  const uint64_t start_ns = hak_latency_start();
+  if (!spin_for(lock)) {
+    const int saved_errno = errno;
+    hak_lock_depth++;
+    hak_compiler_barrier();
+    while (hak_u32_exchange_seq(&lock->word, 2) != 0) hak_os_sys_futex_wait(&lock->word.raw, 2);
+    errno = saved_errno;
+    lock->sleeps++;
+  }
+  lock->waits++;
+  hak_latency_end(HAK_LATENCY_LOCK, start_ns);
 }
 
 void hak_lock_give_slow(hak_lock* lock) {

@@ -1,5 +1,5 @@
 /* Purpose: the one lock of the allocator: a word, a short spin, then a futex.
- * Owns: the word.
+ * Owns: the word, and what is counted beside it.
  * Invariants:
  *   1. 0 free, 1 held, 2 held and someone may sleep.
  *   2. Lock order: a thread takes locks only in the order of docs/lock_order.md, and makes no system call but the
@@ -21,6 +21,9 @@ HAK_BEGIN_DECLS
 
 typedef struct hak_lock {
   hak_atomic_u32 word; /* Sync: atomic acq_rel */
+  /* Figures, which wrap. Sync: the lock; reports read */
+  uint32_t waits;  /* takes that found it held */
+  uint32_t sleeps; /* of these, that a short spin did not end */
 } hak_lock;
 
 /** Private to the lock: invariant 3; a void (*)(void), or NULL. Sync: atomic relaxed, it orders nothing */

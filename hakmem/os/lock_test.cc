@@ -21,11 +21,13 @@ TEST(Lock, TryTakeTakesOnce) {
   EXPECT_EQ(WordOf(lock), 0u);
   EXPECT_TRUE(hak_lock_try_take(&lock));
   hak_lock_give(&lock);
+  EXPECT_EQ(lock.waits, 0u) << "a try waits for nobody";
 }
 
 TEST(Lock, ResetFreesWhateverTheState) {
   for (const uint32_t state : {0u, 1u, 2u}) {
-    hak_lock lock = {{state}};
+    hak_lock lock = {};
+    hak_u32_store_relaxed(&lock.word, state);
     hak_lock_reset(&lock);
     EXPECT_TRUE(hak_lock_try_take(&lock));
   }
@@ -83,6 +85,8 @@ TEST(Lock, SleepersWakeOneAfterTheOtherAndKeepErrno) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(done, 4);
   EXPECT_EQ(errors, 0);
+  EXPECT_EQ(lock.waits, 4u);
+  EXPECT_GE(lock.sleeps, 1u);
   EXPECT_EQ(WordOf(lock), 0u);
 }
 

@@ -4,13 +4,15 @@
 #include <sys/mman.h>
 
 #include "hakmem/base/checks.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os_sys.h"
 
 /* Sync: atomic relaxed, all of them; they are figures and hints, and order nothing. */
 static struct {
   hak_atomic_u64 page_bytes;
   hak_atomic_u64 next_aligned_hint;
-  hak_atomic_u64 map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes;
+  hak_atomic_u64 map_calls, unmap_calls, purge_calls, move_calls, protect_calls, advise_calls;
+  hak_atomic_u64 mapped_bytes, unmapped_bytes, purged_bytes;
 } known HAK_START_DATA;
 
 /* Targets of failed moves that could not be unmapped. */
@@ -28,7 +30,7 @@ size_t hak_os_page_bytes(void) {
 static void* map_at(void* hint, size_t size_bytes, int protection) {
   const int saved_errno = errno;
   hak_u64_fetch_add_relaxed(&known.map_calls, 1);
-  void* base = hak_os_sys_mmap(hint, size_bytes, protection, MAP_NORESERVE);
+  void* base = HAK_LATENCY_OF(HAK_LATENCY_MAP, hak_os_sys_mmap(hint, size_bytes, protection, MAP_NORESERVE));
   errno = saved_errno;
   if (base == MAP_FAILED) return NULL;
   hak_u64_fetch_add_relaxed(&known.mapped_bytes, size_bytes);
@@ -40,10 +42,11 @@ void* hak_os_map(size_t size_bytes) { return map_at(NULL, size_bytes, PROT_READ 
 bool hak_os_unmap(void* base, size_t size_bytes) {
   const int saved_errno = errno;
   hak_u64_fetch_add_relaxed(&known.unmap_calls, 1);
-  const bool done = hak_os_sys_munmap(base, size_bytes) == 0;
+  const bool done = HAK_LATENCY_OF(HAK_LATENCY_UNMAP, hak_os_sys_munmap(base, size_bytes)) == 0;
   errno = saved_errno;
   if (!done) return false;
   hak_u64_fetch_sub_relaxed(&known.mapped_bytes, size_bytes);
+  hak_u64_fetch_add_relaxed(&known.unmapped_bytes, size_bytes);
   /* The hole is where the next SuperSlab fits; without this, mapping and unmapping by turns would wander down through
    * the address space. */
   if (size_bytes == HAK_SUPERSLAB_BYTES && ((uintptr_t)base & (HAK_SUPERSLAB_BYTES - 1)) == 0) {
@@ -96,6 +99,7 @@ void* hak_os_map_guarded(size_t size_bytes) {
   char* raw = map_at(NULL, wide, PROT_NONE);
   if (raw == NULL) return NULL;
   const int saved_errno = errno;
+  hak_u64_fetch_add_relaxed(&known.protect_calls, 1);
   const int refused = hak_os_sys_mprotect(raw + guard, size_bytes, PROT_READ | PROT_WRITE);
   errno = saved_errno;
   if (refused) {
@@ -108,13 +112,15 @@ void* hak_os_map_guarded(size_t size_bytes) {
 bool hak_os_purge(void* base, size_t size_bytes) {
   const int saved_errno = errno;
   hak_u64_fetch_add_relaxed(&known.purge_calls, 1);
-  const bool done = hak_os_sys_madvise(base, size_bytes, MADV_DONTNEED) == 0;
+  const bool done = HAK_LATENCY_OF(HAK_LATENCY_RETURN, hak_os_sys_madvise(base, size_bytes, MADV_DONTNEED)) == 0;
   errno = saved_errno;
+  if (done) hak_u64_fetch_add_relaxed(&known.purged_bytes, size_bytes);
   return done;
 }
 
 void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted) {
   const int saved_errno = errno;
+  hak_u64_fetch_add_relaxed(&known.advise_calls, 1);
   (void)hak_os_sys_madvise(base, size_bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   errno = saved_errno;
 }
@@ -167,6 +173,10 @@ hak_os_counters hak_os_read_counters(void) {
   now.unmap_calls = hak_u64_load_relaxed(&known.unmap_calls);
   now.purge_calls = hak_u64_load_relaxed(&known.purge_calls);
   now.move_calls = hak_u64_load_relaxed(&known.move_calls);
+  now.protect_calls = hak_u64_load_relaxed(&known.protect_calls);
+  now.advise_calls = hak_u64_load_relaxed(&known.advise_calls);
+  now.unmapped_bytes = hak_u64_load_relaxed(&known.unmapped_bytes);
+  now.purged_bytes = hak_u64_load_relaxed(&known.purged_bytes);
   now.mapped_bytes = hak_u64_load_relaxed(&known.mapped_bytes);
   return now;
 }

@@ -58,6 +58,10 @@ uint64_t hak_os_now_ms(void);
 
 typedef struct hak_os_counters {
   uint64_t map_calls, unmap_calls, purge_calls, move_calls;
+  /** mprotect, and what is said of huge pages. */
+  uint64_t protect_calls, advise_calls;
+  /** Given back up to now, as ranges of addresses: not all of it need have been resident. */
+  uint64_t unmapped_bytes, purged_bytes;
   /** Bytes mapped by this box and not unmapped. */
   uint64_t mapped_bytes;
 } hak_os_counters;

@@ -422,6 +422,17 @@ uint64_t hak_os_sys_clock_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t hak_os_sys_clock_ns(void) {
+  take_lock();
+  const bool is_stopped = fake.clock_is_stopped;
+  const uint64_t stopped_ms = fake.clock_ms;
+  give_lock();
+  if (is_stopped) return stopped_ms * 1000000;
+  struct timespec now = {0, 0};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 size_t hak_os_sys_page_bytes(void) {
   take_lock();
   const size_t out = page_bytes_locked();

@@ -22,6 +22,8 @@ int hak_os_sys_madvise(void* base, size_t bytes, int advice);
 void* hak_os_sys_mremap(void* base, size_t old_bytes, size_t new_bytes, int flags, void* target);
 /** Milliseconds of the coarse monotonic clock. */
 uint64_t hak_os_sys_clock_ms(void);
+/** Nanoseconds of the fine monotonic clock. */
+uint64_t hak_os_sys_clock_ns(void);
 /** Page size in bytes. */
 size_t hak_os_sys_page_bytes(void);
 /** Sleeps while *word == expected, until a wake or a signal. */

@@ -31,6 +31,12 @@ HAK_OS_SEAM uint64_t hak_os_sys_clock_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+HAK_OS_SEAM uint64_t hak_os_sys_clock_ns(void) {
+  struct timespec now = {0, 0};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 HAK_OS_SEAM size_t hak_os_sys_page_bytes(void) {
   /* Not sysconf: it lies in a part of libc that a small process has no other use for. */
   const unsigned long bytes = getauxval(AT_PAGESZ);

@@ -319,6 +319,24 @@ TEST_F(Os, CountersCount) {
   EXPECT_EQ(after.unmap_calls, before.unmap_calls + 1);
   EXPECT_EQ(after.purge_calls, before.purge_calls + 1);
   EXPECT_EQ(after.mapped_bytes, before.mapped_bytes);
+  EXPECT_EQ(after.purged_bytes, before.purged_bytes + kUnit);
+  EXPECT_EQ(after.unmapped_bytes, before.unmapped_bytes + 2 * kUnit);
+  EXPECT_EQ(after.protect_calls, before.protect_calls);
+  EXPECT_EQ(after.advise_calls, before.advise_calls);
+}
+
+TEST_F(Os, WhatIsRefusedIsCalledAndGivesNothingBack) {
+  char* base = static_cast<char*>(hak_os_map(kUnit));
+  const hak_os_counters before = hak_os_read_counters();
+  hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EPERM);
+  EXPECT_FALSE(hak_os_purge(base, kUnit));
+  hak_os_advise_huge(base, kUnit, false);
+  hak_os_fake_reset();
+  const hak_os_counters after = hak_os_read_counters();
+  EXPECT_EQ(after.purge_calls, before.purge_calls + 1);
+  EXPECT_EQ(after.advise_calls, before.advise_calls + 1);
+  EXPECT_EQ(after.purged_bytes, before.purged_bytes);
+  hak_os_unmap(base, kUnit);
 }
 
 TEST_F(Os, ClockIsTheSeams) {

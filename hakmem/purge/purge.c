@@ -2,6 +2,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/config/config.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/surplus/surplus.h"
@@ -26,6 +27,7 @@ uint64_t hak_purge_tick(void) {
   if (!hak_u64_cas_acq_rel(&due_ms, &due, next)) return now_ms; /* another thread does it */
   hak_shared_pool_set_clock(now_ms);
   if (due == 0) return now_ms; /* the first tick of the process only starts the clock */
+  const uint64_t start_ns = hak_latency_start();
   hak_shared_pool_drain_parked(PARKED_HEAPS_PER_PURGE);
   hak_shared_pool_drain_common();
   hak_shared_pool_purge(now_ms, decay_ms);
@@ -33,6 +35,7 @@ uint64_t hak_purge_tick(void) {
   hak_shared_pool_age(ages);
   hak_whale_cache_age(ages);
   hak_whale_cache_purge(now_ms, decay_ms);
+  hak_latency_end(HAK_LATENCY_PURGE, start_ns);
   return now_ms;
 }
 

@@ -3,6 +3,7 @@
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
 #include "hakmem/config/config.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
@@ -291,7 +292,7 @@ static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
   return slab;
 }
 
-hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class) {
+HAK_ALWAYS_INLINE hak_slab* acquire_slab(hak_heap* heap, uint32_t size_class) {
   hak_slab* slab = adopt_orphan_slab(heap, size_class);
   if (slab != NULL) return slab;
   const uint32_t units = hak_size_class_table[size_class].units;
@@ -302,6 +303,18 @@ hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class) {
   mark_head(slab, true);
   hak_u64_bump_single_writer(&heap->counters.slabs_acquired, 1);
   return slab;
+}
+
+static HAK_SLOW hak_slab* acquire_timed(hak_heap* heap, uint32_t size_class) {
+  const uint64_t start_ns = hak_latency_start();
+  hak_slab* slab = acquire_slab(heap, size_class);
+  hak_latency_end(HAK_LATENCY_ACQUIRE, start_ns);
+  return slab;
+}
+
+hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class) {
+  if (HAK_UNLIKELY(hak_latency_is_switched_on())) return acquire_timed(heap, size_class);
+  return acquire_slab(heap, size_class);
 }
 
 /* --- surplus --- */
@@ -411,7 +424,7 @@ void hak_shared_pool_release(hak_heap* heap, hak_slab* slab) {
 /* --- spans --- */
 
 hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
-  hak_slab* slab = acquire_units(units);
+  hak_slab* slab = HAK_LATENCY_OF(HAK_LATENCY_ACQUIRE, acquire_units(units));
   if (slab == NULL) return NULL;
   *zeroed = is_zeroed(slab, units);
   hak_slab_init_span(slab, units);

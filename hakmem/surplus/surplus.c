@@ -25,6 +25,7 @@ void hak_surplus_on_take(hak_surplus* surplus, uint64_t size_bytes) {
   const uint64_t again_bytes = at_most(size_bytes, given_bytes);
   hak_u64_store_relaxed(&surplus->given_bytes, given_bytes - again_bytes);
   hak_u64_fetch_add_relaxed(&surplus->credit_bytes, again_bytes);
+  hak_u64_fetch_add_relaxed(&surplus->again_bytes, again_bytes);
 }
 
 void hak_surplus_on_refusal(hak_surplus* surplus, hak_surplus_way way) {

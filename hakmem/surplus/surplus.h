@@ -24,6 +24,7 @@ HAK_BEGIN_DECLS
 typedef struct hak_surplus {
   hak_atomic_u64 given_bytes;  /* back to the kernel early, and not asked for since */
   hak_atomic_u64 credit_bytes; /* asked for again */
+  hak_atomic_u64 again_bytes;  /* the same, and never forgotten: a figure for reports */
   hak_atomic_u32 refused;      /* ways that the kernel refused, no time having passed since */
 } hak_surplus;
 

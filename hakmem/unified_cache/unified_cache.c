@@ -182,6 +182,7 @@ static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
 static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   hak_hold_aborts();
   give_oldest(heap, bin, count);
+  hak_u64_bump_single_writer(&heap->counters.spilled_blocks, count);
   memmove(bin->top + count, bin->top, (hak_bin_held(bin) - count) * sizeof(void*));
   bin->top += count;
   hak_release_aborts();
@@ -205,6 +206,7 @@ static void empty_bin(hak_heap* heap, hak_bin* bin) {
 /* There is so much free memory that some has gone back: blocks that are cached keep more from going. */
 static HAK_NOINLINE void follow_surplus(hak_heap* heap, uint32_t surplus_count) {
   heap->surplus_seen = surplus_count;
+  hak_u64_bump_single_writer(&heap->counters.surplus_flushes, 1);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;
@@ -216,6 +218,7 @@ static HAK_NOINLINE void follow_surplus(hak_heap* heap, uint32_t surplus_count) 
 /* The process had to grow. What lies in caches that nobody asks any more pins slabs whose units others could have. */
 static HAK_NOINLINE void follow_growth(hak_heap* heap, uint64_t growth_count) {
   heap->growth_seen = growth_count;
+  hak_u64_bump_single_writer(&heap->counters.growth_flushes, 1);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride != 0 && hak_mid_ace_on_growth(&heap->ace[c])) empty_bin(heap, bin);
@@ -227,6 +230,7 @@ static void tick(hak_heap* heap) {
   const uint64_t now_ms = hak_purge_tick();
   if (now_ms < heap->epoch_ms + EPOCH_MS) return;
   heap->epoch_ms = now_ms;
+  hak_u64_bump_single_writer(&heap->counters.reviews, 1);
   heap->foreign_frees /= 2;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
@@ -303,6 +307,7 @@ static HAK_NOINLINE void fill_from_runs(hak_heap* heap, hak_bin* bin, uint64_t w
   }
   if (filled < wanted) memmove(bin->end - filled, first, filled * sizeof(void*));
   bin->top = bin->end - filled;
+  hak_u64_bump_single_writer(&heap->counters.refilled_blocks, filled);
 }
 
 /* Fills the empty slots with up to `wanted` blocks of the run, the lowest on top. */
@@ -315,12 +320,14 @@ static void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
   const uint64_t count = left < wanted ? left : wanted;
   move_run(bin, bin->end - count, count);
   bin->top = bin->end - count;
+  hak_u64_bump_single_writer(&heap->counters.refilled_blocks, count);
 }
 
 /* Makes the bin's run hold blocks. */
 static bool ensure_run(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   if (HAK_UNLIKELY(bin->stride == 0)) start_bin(heap, bin, size_class);
   hak_u64_bump_single_writer(&heap->counters.refills, 1);
+  hak_u32_bump_single_writer(&heap->counters.class_refills[size_class], 1);
   tick(heap);
   return bin->run_mask != 0 || hak_warm_pool_refill_run(heap, bin);
 }
@@ -383,6 +390,8 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
     bin->top--;
   } else if (run_holds(bin, ptr) || !hak_warm_pool_give(heap, bin, slab, index)) {
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
+  } else {
+    hak_u64_bump_single_writer(&heap->counters.written_through, 1);
   }
 }
 

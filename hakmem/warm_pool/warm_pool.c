@@ -2,6 +2,7 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
@@ -12,6 +13,8 @@ static bool has_free_blocks(const hak_slab* slab) { return slab != NULL && hak_s
 
 void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin) {
   if (!hak_remote_free_is_posted(hak_heap_mailbox(heap, bin->size_class))) return;
+  const uint64_t start_ns = hak_latency_start();
+  hak_u64_bump_single_writer(&heap->counters.merges, 1);
   hak_slab* empty = hak_remote_free_drain(heap, bin, bin->size_class);
   while (empty != NULL) {
     hak_slab* slab = empty;
@@ -23,6 +26,7 @@ void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin) {
       hak_shared_pool_release(heap, slab);
     }
   }
+  hak_latency_end(HAK_LATENCY_MERGE, start_ns);
 }
 
 /* A slab of the bin with free blocks, as bin->current. */

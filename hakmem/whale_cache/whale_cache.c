@@ -4,6 +4,7 @@
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
 #include "hakmem/metadata/metadata.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/surplus/surplus.h"
@@ -163,7 +164,7 @@ static void give_way(size_t size_bytes) {
   }
 }
 
-hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* zeroed) {
+static hak_whale* acquire(size_t size_bytes, size_t alignment, bool* zeroed) {
   if (size_bytes > PTRDIFF_MAX - HAK_UNIT_BYTES) return NULL;
   size_bytes = size_bytes == 0 ? HAK_UNIT_BYTES : hak_round_up(size_bytes, HAK_UNIT_BYTES);
   if (alignment < HAK_UNIT_BYTES) alignment = HAK_UNIT_BYTES;
@@ -179,6 +180,10 @@ hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* ze
   hak_registry_set(whale->base, 1, HAK_REGISTRY_WHALE, whale);
   if (*zeroed) give_way(size_bytes);
   return whale;
+}
+
+hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* zeroed) {
+  return HAK_LATENCY_OF(HAK_LATENCY_WHALE, acquire(size_bytes, alignment, zeroed));
 }
 
 /* The oldest go while there is more than the cache may hold, or than should lie idle. */

@@ -4,6 +4,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/metadata/metadata.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_sys.h"
 #include "hakmem/testing/schedules/doors.h"
@@ -64,6 +65,13 @@ void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted) { (void)base
 void hak_os_sys_futex_wait(const uint32_t* word, uint32_t expected) { hak_scheduled_sleep(word, expected); }
 
 void hak_os_sys_futex_wake_one(const uint32_t* word) { hak_scheduled_wake(word); }
+
+/* Off. */
+hak_atomic_u32 hak_latency_is_on;
+
+uint64_t hak_latency_now_ns(void) { return 1; }
+
+void hak_latency_note(hak_latency_cause cause, uint64_t start_ns) { (void)cause, (void)start_ns; }
 
 void hak_die(const char* what, const void* ptr) {
   (void)ptr;
