@@ -188,8 +188,9 @@ void hak_os_reset_for_test(void) {
 }
 
 #define KNOWN __typeof__(known)
-#define ROWS                               \
-  HAK_VIEW_STRUCTURE("os_counters", KNOWN) \
-  HAK_VIEW_FIELDS("os_counters", KNOWN, page_bytes, map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes)
+#define ROWS                                                                                                       \
+  HAK_VIEW_STRUCTURE("os_counters", KNOWN)                                                                         \
+  HAK_VIEW_FIELDS("os_counters", KNOWN, page_bytes, map_calls, unmap_calls, purge_calls, move_calls, mapped_bytes) \
+  HAK_VIEW_FIELDS("os_counters", KNOWN, protect_calls, advise_calls, unmapped_bytes, purged_bytes)
 #define ROOTS(ROOT) ROOT("os_counters", known)
 HAK_VIEW_PART(hak_os_view, ROWS, ROOTS);

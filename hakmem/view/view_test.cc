@@ -98,7 +98,8 @@ TEST(View, CounterStructuresAreShownWhole) {
   const auto fields = AllFields();
   for (const char* name : {"heap_counters", "pool_counts", "whale_figures", "control"}) {
     uint64_t bytes = 0;
-    for (const auto& field : fields.at(name)) bytes += field.first.empty() ? 0 : field.second.size;
+    for (const auto& field : fields.at(name))
+      bytes += field.first.empty() ? 0 : uint64_t{field.second.size} * field.second.count;
     // The lists of whales have their own counts, which read_figures copies to the first four.
     const uint64_t derived = std::string(name) == "whale_figures" ? offsetof(hak_whale_cache_figures, from_cache) : 0;
     EXPECT_EQ(bytes + derived, fields.at(name).at("").size) << name;
