@@ -79,9 +79,11 @@ class FakeMemory(Memory):
 
     def write(self, address: int, data: bytes) -> None:
         """Makes pages where there are none."""
-        for index, value in enumerate(data):
-            place = address + index
-            self.pages.setdefault(place >> 12, bytearray(4096))[place % 4096] = value
+        while data:
+            page = self.pages.setdefault(address >> 12, bytearray(4096))
+            step = min(len(data), 4096 - address % 4096)
+            page[address % 4096 : address % 4096 + step] = data[:step]
+            address, data = address + step, data[step:]
 
     def mappings(self) -> list[Mapping]:
         return [Mapping(page << 12, (page + 1) << 12, "rw-p", 0, "") for page in sorted(self.pages)] + self.extra_mappings

@@ -629,27 +629,19 @@ class ThreadNumbers:
         self._known = memory.thread_pointers()
         self._place: Optional[int] = None
 
-    def of(self, pointers: Iterable[int]) -> dict[int, tuple[int, str]]:
+    def of(self, pointers: list[int]) -> dict[int, tuple[int, str]]:
         """Number and name, by pointer; of those that are known."""
         names = self._memory.threads()
-        if self._known:
-            return {
-                pointer: (self._known[pointer], names.get(self._known[pointer], ""))
-                for pointer in pointers
-                if pointer in self._known
-            }
-        wanted = [pointer for pointer in pointers if pointer]
+        out = {pointer: self._known[pointer] for pointer in pointers if pointer in self._known}
+        wanted = [pointer for pointer in pointers if pointer and pointer not in out]
         if self._place is None:
             self._place = self._find_place(wanted[:64], set(names))
-        if self._place is None:
-            return {}
-        out = {}
-        data = self._memory.read_many([(pointer + self._place, 4) for pointer in wanted])
-        for pointer, number in zip(wanted, data):
-            if number is not None and int.from_bytes(number, "little") in names:
-                found = int.from_bytes(number, "little")
-                out[pointer] = (found, names[found])
-        return out
+        if self._place is not None:
+            data = self._memory.read_many([(pointer + self._place, 4) for pointer in wanted])
+            for pointer, number in zip(wanted, data):
+                if number is not None and int.from_bytes(number, "little") in names:
+                    out[pointer] = int.from_bytes(number, "little")
+        return {pointer: (number, names.get(number, "")) for pointer, number in out.items()}
 
     def _find_place(self, pointers: list[int], numbers: set[int]) -> Optional[int]:
         """The distance at which most of the threads have a number of a thread, each another one."""

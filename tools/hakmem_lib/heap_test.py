@@ -231,7 +231,7 @@ class Registry(HeapTest):
 
 class Threads(HeapTest):
     def numbers(self, *pointers: int) -> dict[int, tuple[int, str]]:
-        return heap.ThreadNumbers(self.hakmem.memory).of(pointers)
+        return heap.ThreadNumbers(self.hakmem.memory).of(list(pointers))
 
     def test_the_place_that_tells_all_threads_apart(self) -> None:
         memory = self.hakmem.memory

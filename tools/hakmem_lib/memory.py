@@ -391,6 +391,7 @@ _PRESENT = bytes(flags >> 7 for flags in range(256))
 # --- a core file ---
 
 _NT_FILE = "NT_FILE"
+_NT_ARM_TLS = 0x401
 
 
 class CoreFile(Memory):
@@ -486,8 +487,14 @@ class CoreFile(Memory):
             # struct elf_prstatus: pr_pid at 32, the registers from 112 on; of x86-64 fs_base is the 22nd of them.
             number = struct.unpack_from("<i", data, 32)[0]
             self._numbers.append(number)
-            if machine == "EM_X86_64":
-                self._pointers[struct.unpack_from("<Q", data, 112 + 21 * 8)[0]] = number
+            pointer = struct.unpack_from("<Q", data, 112 + 21 * 8)[0] if machine == "EM_X86_64" else 0
+            if pointer != 0:
+                self._pointers[pointer] = number
+        elif note["n_type"] in ("NT_ARM_TLS", _NT_ARM_TLS) and self._numbers:
+            # Behind the NT_PRSTATUS of its thread.
+            data = note["n_descdata"] if "n_descdata" in note else note["n_desc"]
+            data = data if isinstance(data, bytes) else data.encode("latin-1")
+            self._pointers[struct.unpack_from("<Q", data)[0]] = self._numbers[-1]
 
     def _file_at(self, address: int) -> Optional[Mapping]:
         return next((file for file in self._files if file.start <= address < file.end), None)

@@ -11,6 +11,7 @@ import unittest
 from unittest import mock
 
 from tools.hakmem_lib import memory
+from tools.hakmem_lib.core_writer import core, note
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.memory import CoreFile, LiveProcess, Mapping, Unreadable
 
@@ -94,26 +95,6 @@ class Live(unittest.TestCase):
             self.process.write(16, b"x")
 
 
-def core(segments: list[tuple[int, bytes, int]], notes: bytes = b"", kind: int = 4) -> bytes:
-    """An ELF file of `kind` (4: core) with segments of an address, bytes and length in memory."""
-    count = len(segments) + bool(notes)
-    at = 64 + 56 * count
-    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", kind, 62, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0)
-    rows, data = b"", b""
-    if notes:
-        rows += struct.pack("<IIQQQQQQ", 4, 0, at, 0, 0, len(notes), 0, 4)
-        data = notes
-    for address, content, length in segments:
-        rows += struct.pack("<IIQQQQQQ", 1, 6, at + len(data), address, 0, len(content), length, 1)
-        data += content
-    return header + rows + data
-
-
-def note(name: bytes, kind: int, data: bytes) -> bytes:
-    padded = name + bytes(-len(name) % 4)
-    return struct.pack("<III", len(name), len(data), kind) + padded + data + bytes(-len(data) % 4)
-
-
 class Core(unittest.TestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -151,6 +132,12 @@ class Core(unittest.TestCase):
         status = bytes(32) + struct.pack("<i", 4711) + bytes(76) + struct.pack("<27Q", *registers) + bytes(8)
         found = self.open(core([(0x1000, b"a", 1)], note(b"CORE\0", 1, status)))
         self.assertEqual((found.threads(), found.thread_pointers()), ({4711: ""}, {0x7F1234: 4711}))
+
+    def test_threads_of_aarch64(self) -> None:
+        status = bytes(32) + struct.pack("<i", 4711) + bytes(356)
+        notes = note(b"CORE\0", 1, status) + note(b"LINUX\0", 0x401, struct.pack("<QQ", 0x7F5678, 0))
+        found = self.open(core([(0x1000, b"a", 1)], notes, machine=183))
+        self.assertEqual((found.threads(), found.thread_pointers()), ({4711: ""}, {0x7F5678: 4711}))
 
     def check_refused(self, content: bytes, words: str) -> None:
         with self.assertRaisesRegex(CommandError, words):

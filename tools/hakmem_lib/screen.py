@@ -188,7 +188,11 @@ def _threads(report: Report, rates: Rates, rows: int) -> RenderableType:
             *(_rate(rates.of_thread(row, name)) for name in ("refills", "spills", "remote_merged", "remote_published")),
         )
     active = sum(row["state"] == "active" for row in shown)
-    return _panel(f"{active} threads, {len(shown)} heaps", table)
+    return _panel(f"{_count(active, 'thread')}, {_count(len(shown), 'heap')}", table)
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
 
 
 def _rate(a_second: float) -> str:

@@ -11,7 +11,7 @@ import unittest
 
 from hakmem.testing.harness import process
 from hakmem.testing.inside.running import FOLDER, Running
-from tools.hakmem_lib import elf, heap, memory, view
+from tools.hakmem_lib import core_writer, elf, heap, memory, view
 from tools.hakmem_lib.errors import CommandError
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -141,6 +141,41 @@ class Walk(unittest.TestCase):
                 self.assertEqual(walk.look_up(whale.base + heap.UNIT_BYTES), (0, 0))
             for nobodys in (0, 4096, id(self) & ~15, 1 << 47, 1 << 63):
                 self.assertEqual(walk.look_up(nobodys), (0, 0), hex(nobodys))
+
+    def check_core(self, program: pathlib.Path, preload: bool) -> None:
+        """A core file of a process says what the process says."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "core"
+            with Running(program, preload) as running:
+                running.reached("start")
+                running.go_to("full")
+                live_process = memory.LiveProcess(running.pid)
+                expected = heap.Walker(view.attach(live_process)).snapshot()
+                path.write_bytes(core_writer.core_of(live_process))
+            file = memory.CoreFile(path)
+            self.addCleanup(file.close)
+            walk = heap.Walker(view.attach(file))
+            found = walk.snapshot()
+            self.assertEqual(found.doubts, {})
+            self.assertEqual(live(found), live(expected))
+            self.assertEqual(found.superslabs, expected.superslabs)
+            self.assertEqual(found.whales, expected.whales)
+            self.assertEqual([owner.thread[0] for owner in found.heaps], [owner.thread[0] for owner in expected.heaps])
+            self.check_bitmaps(walk, found)
+
+    def test_core_files(self) -> None:
+        self.check_core(FOLDER / "known", preload=True)
+        self.check_core(FOLDER / "known_static", preload=False)
+
+    def test_a_core_file_of_another_program(self) -> None:
+        with Running(FOLDER / "known", preload=False) as running, tempfile.TemporaryDirectory() as folder:
+            running.reached("start")
+            path = pathlib.Path(folder) / "core"
+            path.write_bytes(core_writer.core_of(memory.LiveProcess(running.pid)))
+            file = memory.CoreFile(path)
+            self.addCleanup(file.close)
+            with self.assertRaisesRegex(CommandError, rf"^core file {path} does not run on HAKMEM$"):
+                view.attach(file)
 
     def test_options_in_force(self) -> None:
         with Running(FOLDER / "known", env={"HAKMEM_DECAY_MS": "123"}) as running:

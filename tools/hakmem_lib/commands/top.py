@@ -24,8 +24,9 @@ from tools.hakmem_lib.rates import Sample
 
 SUMMARY = "watch a running process, live"
 
-# SuperSlabs and heaps that one look reads: 1 GiB of them. Of more, each look reads as many as come next in turn.
-_MOST_A_LOOK = 512
+# SuperSlabs and heaps that one look reads: half a GiB of them, for which it takes some 40 ms. Of more, each look reads as many as
+# come next in turn.
+_MOST_A_LOOK = 256
 _PICTURE_COLUMNS, _PICTURE_LINES = 118, 44
 
 
