@@ -11,7 +11,8 @@
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
 
-/** WORD(name), each an hak_atomic_u64 of hak_control_words. A new one needs its line here and nothing else to be seen and set from outside. */
+/** WORD(name), each an hak_atomic_u64 of hak_control_words. A new one needs its line here and nothing else to be seen and
+ *  set from outside. */
 #define HAK_CONTROL_WORDS(WORD)                                                                  \
   /* What threads do besides (hakmem/instrument): a mode, and HAK_INSTRUMENT_LOOK with it. */    \
   WORD(instrument)                                                                               \

@@ -13,7 +13,11 @@ def core(segments: list[tuple[int, bytes, int]], notes: bytes = b"", kind: int =
     """An ELF file of `kind` (4: core) with segments of an address, bytes and length in memory."""
     count = len(segments) + bool(notes)
     at = 64 + 56 * count
-    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0)
+    header = (
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQQIHHHHHH", kind, machine, 1, 0, 64, 0, 0, 64, 56, count, 0, 0, 0)
+    )
     rows, data = b"", b""
     if notes:
         rows += struct.pack("<IIQQQQQQ", 4, 0, at, 0, 0, len(notes), 0, 4)
@@ -31,8 +35,9 @@ def note(name: bytes, kind: int, data: bytes) -> bytes:
 
 
 def core_of(process: LiveProcess) -> bytes:
-    """What the kernel writes of a process by default (core(5), /proc/PID/coredump_filter 0x33): memory without a file, and files'
-    pages where some of the mapping has been written to; the other mappings by name only. Its registers are all 0."""
+    """What the kernel writes of a process by default (core(5), /proc/PID/coredump_filter 0x33): memory without a file, and
+    files' pages where some of the mapping has been written to; the other mappings by name only. Its registers are all 0.
+    """
     segments = []
     files = []
     for mapping, sizes in process.smaps():

@@ -93,7 +93,9 @@ def _bias(elf: ELFFile, parts: list[Mapping]) -> Optional[int]:
     for segment in elf.iter_segments("PT_LOAD"):
         first_page = segment["p_offset"] & ~4095
         for part in parts:
-            if part.offset <= first_page < part.offset + part.size and part.is_executable == bool(segment["p_flags"] & 1):
+            if part.offset <= first_page < part.offset + part.size and part.is_executable == bool(
+                segment["p_flags"] & 1
+            ):
                 return int(part.start + first_page - part.offset - (segment["p_vaddr"] & ~4095))
     return None
 

@@ -1,4 +1,7 @@
-"""A memory made by a test, with a small HAKMEM in it: its layout is not that of any build, so that what is read is read by name."""
+"""A memory made by a test, with a small HAKMEM in it.
+
+Its layout is not that of any build, so that what is read is read by name.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,9 @@ class FakeMemory(Memory):
             address, data = address + step, data[step:]
 
     def mappings(self) -> list[Mapping]:
-        return [Mapping(page << 12, (page + 1) << 12, "rw-p", 0, "") for page in sorted(self.pages)] + self.extra_mappings
+        return [
+            Mapping(page << 12, (page + 1) << 12, "rw-p", 0, "") for page in sorted(self.pages)
+        ] + self.extra_mappings
 
     def open_file(self, mapping: Mapping) -> Optional[BinaryIO]:
         return None
@@ -170,7 +175,9 @@ class FakeHakmem:
         self.put("first_heap", at)
         return at
 
-    def cache(self, heap: int, size_class: int, blocks: list[int], cap: int = 8, run_mask: int = 0, run_base: int = 0) -> int:
+    def cache(
+        self, heap: int, size_class: int, blocks: list[int], cap: int = 8, run_mask: int = 0, run_base: int = 0
+    ) -> int:
         """What a heap caches of a class."""
         slots = self.place(8 * (cap + 1))
         top = slots + 8 * (cap - len(blocks))
@@ -195,7 +202,9 @@ class FakeHakmem:
         self.put("superslab_id_end", number + 1, size=4)
         return at
 
-    def slab(self, superslab: int, unit: int, size_class: int, heap: int, free: int, units: int = 0, **values: int) -> int:
+    def slab(
+        self, superslab: int, unit: int, size_class: int, heap: int, free: int, units: int = 0, **values: int
+    ) -> int:
         """A slab (or span, of `units`) in it; its lowest `free` blocks are free."""
         is_span = size_class == 0xFF
         units = units or CLASSES[size_class][2]
@@ -208,7 +217,10 @@ class FakeHakmem:
             "base": base + (unit << 16), "shape": size_class | units << 8, "free_count": free, "mailbox": mailbox,
             "free_bits": bits, "remote_bits": bits + 512, **values,
         })  # fmt: skip
-        for name, change in (("free_units", lambda mask: mask & ~(((1 << units) - 1) << unit)), ("heads", lambda mask: mask | 1 << unit)):
+        for name, change in (
+            ("free_units", lambda mask: mask & ~(((1 << units) - 1) << unit)),
+            ("heads", lambda mask: mask | 1 << unit),
+        ):
             old = int.from_bytes(self.memory.read(self.at("superslab", superslab, name), 4), "little")
             self.set("superslab", superslab, **{name: change(old)})
         return at

@@ -40,7 +40,8 @@ def of_snapshot(snapshot: Snapshot) -> Report:
         "hakmem": {"version": snapshot.version, "build": snapshot.build},
         "totals": {
             "live_blocks": sum(row["live"] for row in classes) + len(spans) + len(whales),
-            "live": sum(row["live_bytes"] for row in classes) + sum(span.bytes for span in spans)
+            "live": sum(row["live_bytes"] for row in classes)
+            + sum(span.bytes for span in spans)
             + sum(whale.size for whale in whales),
             "cached": sum(row["cached"] * row["block_bytes"] for row in classes),
             "remote": sum(row["remote"] * row["block_bytes"] for row in classes),

@@ -1,8 +1,8 @@
 """The heap of a process, walked from outside: SuperSlabs unit by unit, slabs, spans, whales, heaps and what they cache.
 
-The process runs meanwhile, so what is read may be torn: a slab may have gone between its descriptor and its heap. Everything
-is checked before it is believed; what cannot be is left out, and `Snapshot.doubts` counts it by what was wrong. In a process that
-is stopped, or does not allocate, every figure is exact.
+The process runs meanwhile, so what is read may be torn: a slab may have gone between its descriptor and its heap.
+Everything is checked before it is believed; what cannot be is left out, and `Snapshot.doubts` counts it by what was wrong.
+In a process that is stopped, or does not allocate, every figure is exact.
 """
 
 from __future__ import annotations
@@ -291,8 +291,8 @@ class Walker:
         self._heap_turn, self._superslab_turn = _Turn(), _Turn()
 
     def snapshot(self, most: Optional[int] = None) -> Snapshot:
-        """The heap as it is now. With `most`: only so many SuperSlabs and heaps are read anew, in turn, and the others are as they
-        were when they were read last. Their first reading is of all."""
+        """The heap as it is now. With `most`: only so many SuperSlabs and heaps are read anew, in turn, and the others are
+        as they were when they were read last. Their first reading is of all."""
         view = self.view
         self.doubts = collections.Counter()
         heaps = self.heaps() if most is None else self._heaps_in_turn(most)
@@ -378,7 +378,9 @@ class Walker:
 
     def _parse_slab(self, superslab: int, base: int, unit: int, data: bytes) -> Optional[Slab]:
         at = self._slabs_at + unit * self._slab_bytes
-        slab_base, shape, free, mailbox, pending, room, asked, free_bits, remote_bits, clean, fresh = self._slab(data, at)
+        slab_base, shape, free, mailbox, pending, room, asked, free_bits, remote_bits, clean, fresh = self._slab(
+            data, at
+        )
         index, units = shape & 0xFF, shape >> 8
         is_span = index == SPAN
         if slab_base != base + unit * UNIT_BYTES or not 1 <= units <= UNITS - unit:
@@ -438,7 +440,7 @@ class Walker:
             self._seen_superslabs[superslab.address] = superslab
         # What has no memory is looked at again next time: a descriptor that comes into use counts at once.
         kept = {place: known for place, known in self._seen_superslabs.items() if known is not None}
-        self._seen_superslabs = kept
+        self._seen_superslabs = dict(kept)
         return list(kept.values())
 
     # --- heaps ---
@@ -501,7 +503,16 @@ class Walker:
                 self.doubts["a cache that was changing"] += 1
                 continue
             bins.append(
-                Bin(record.address + bins_at + offset, index, stride, (end - top) // 8, (end - begin) // 8, top, run_mask, run_base)
+                Bin(
+                    record.address + bins_at + offset,
+                    index,
+                    stride,
+                    (end - top) // 8,
+                    (end - begin) // 8,
+                    top,
+                    run_mask,
+                    run_base,
+                )
             )
         outbox: dict[int, int] = {}
         entries = self.view.structure("heap").fields["outbox"].count
@@ -543,7 +554,7 @@ class Walker:
         view = self.view
         lists = view.record("whales", "whales")
         parked = {berth["whale"] for berth in view.records("berths", "berth")} - {0}
-        out = []
+        out: list[Whale] = []
         for name in ("live", "cached"):
             heads = lists.inner(name, view.structure("whale_list"))
             seen = set()
@@ -590,7 +601,7 @@ class Walker:
 
     def leaves(self) -> list[int]:
         """Addresses of the leaves of the registry beside its window."""
-        out = []
+        out: list[int] = []
         root, _ = self.view.root("registry_root")
         # Only where something is mapped: the table is large, and to read its untouched pages would make the kernel fill
         # them in.

@@ -31,7 +31,9 @@ class HeapTest(unittest.TestCase):
 class Whole(HeapTest):
     def test_nothing_yet(self) -> None:
         snapshot = self.walker.snapshot()
-        self.assertEqual((snapshot.superslabs, snapshot.heaps, snapshot.whales, self.doubts(snapshot)), ([], [], [], []))
+        self.assertEqual(
+            (snapshot.superslabs, snapshot.heaps, snapshot.whales, self.doubts(snapshot)), ([], [], [], [])
+        )
 
     def test_slabs_caches_and_remote_frees_add_up(self) -> None:
         owner, other = self.hakmem.heap(), self.hakmem.heap()
@@ -46,7 +48,9 @@ class Whole(HeapTest):
         self.assertEqual(self.doubts(snapshot), [])
         self.assertEqual(self.classes(snapshot), {1024: (64, 10, 5, 5, 44), 24576: (8, 1, 0, 0, 7)})
         span = snapshot.spans()[0]
-        self.assertEqual((span.base, span.bytes, span.room_units, span.asked_bytes), (BASE + 6 * UNIT, 5 * UNIT, 4, 300000))
+        self.assertEqual(
+            (span.base, span.bytes, span.room_units, span.asked_bytes), (BASE + 6 * UNIT, 5 * UNIT, 4, 300000)
+        )
         found = snapshot.superslabs[0]
         self.assertEqual((found.tier, found.used_units, found.free_count), ("draining", 9, 23))
         self.assertEqual({slab.heap for slab in snapshot.slabs() if not slab.is_span}, {owner})
@@ -71,7 +75,9 @@ class Whole(HeapTest):
         self.hakmem.superslab(BASE, in_use=0)
         self.hakmem.superslab(BASE + SUPERSLAB, free_units=0, dirty_units=0xFF)
         snapshot = self.walker.snapshot()
-        self.assertEqual([(found.id, found.tier, found.dirty_count) for found in snapshot.superslabs], [(1, "empty", 8)])
+        self.assertEqual(
+            [(found.id, found.tier, found.dirty_count) for found in snapshot.superslabs], [(1, "empty", 8)]
+        )
 
     def test_tiers(self) -> None:
         owner = self.hakmem.heap()
@@ -87,7 +93,10 @@ class Whole(HeapTest):
         self.hakmem.whale(BASE + 200 * UNIT, 60 * UNIT, "cached", freed_ms=5)
         self.hakmem.put("berths", parked, self.hakmem.layouts["berth"]["whale"][0] // 8)
         snapshot = self.walker.snapshot()
-        self.assertEqual(sorted((whale.size // UNIT, whale.state) for whale in snapshot.whales), [(40, "live"), (50, "parked"), (60, "cached")])
+        self.assertEqual(
+            sorted((whale.size // UNIT, whale.state) for whale in snapshot.whales),
+            [(40, "live"), (50, "parked"), (60, "cached")],
+        )
         self.assertEqual([whale.address for whale in snapshot.live_whales()], [live])
 
     def test_heaps_that_come_later_are_found(self) -> None:
@@ -212,7 +221,9 @@ class Registry(HeapTest):
         self.hakmem.put("registry_minus_base", (1 << 64) - BASE)
         for table, index in ((self.hakmem.roots["registry_window"][0], 5), (leaf, 7)):
             self.hakmem.memory.write(self.hakmem.at("registry_leaf", table, "word", index), (2).to_bytes(8, "little"))
-            self.hakmem.memory.write(self.hakmem.at("registry_leaf", table, "owner", index), (4711).to_bytes(8, "little"))
+            self.hakmem.memory.write(
+                self.hakmem.at("registry_leaf", table, "owner", index), (4711).to_bytes(8, "little")
+            )
         root = self.hakmem.roots["registry_root"][0]
         self.hakmem.memory.write(root, bytes(1 << 19))
         self.hakmem.memory.write(root + 0x1234 * 8, leaf.to_bytes(8, "little"))

@@ -453,7 +453,9 @@ class CoreFile(Memory):
         out = []
         for start, _, size, _, flags in self._segments:
             file = self._file_at(start)
-            permissions = "".join(letter if flags & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1))) + "p"
+            permissions = (
+                "".join(letter if flags & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1))) + "p"
+            )
             offset = file.offset + start - file.start if file else 0
             out.append(Mapping(start, start + size, permissions, offset, file.path if file else ""))
         return out

@@ -1,8 +1,8 @@
 """Which of a process's resident pages are HAKMEM's, reconciled with what the kernel counts.
 
-Two sources that know nothing of each other: /proc/PID/pagemap says page by page what is there, and is asked for the ranges that
-the walk has found; /proc/PID/smaps says how much of each mapping counts. Mappings without anything of ours are taken from
-smaps, those with something of ours from pagemap, in parts; what the sum misses of the kernel's figure is unexplained.
+Two sources that know nothing of each other: /proc/PID/pagemap says page by page what is there, and is asked for the ranges
+that the walk has found; /proc/PID/smaps says how much of each mapping counts. Mappings without anything of ours are taken
+from smaps, those with something of ours from pagemap, in parts; what the sum misses of the kernel's figure is unexplained.
 """
 
 from __future__ import annotations

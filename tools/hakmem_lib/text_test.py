@@ -52,7 +52,10 @@ class Rates(unittest.TestCase):
     def test_without_one_before(self) -> None:
         now = sample(12, 300, 50)
         first = rates.Rates(None, now)
-        self.assertEqual((first.of("slow_paths", "refills"), first.of_thread(now.report["threads"][0], "refills"), first.cpu()), (0, 0, 0))
+        self.assertEqual(
+            (first.of("slow_paths", "refills"), first.of_thread(now.report["threads"][0], "refills"), first.cpu()),
+            (0, 0, 0),
+        )
 
     def test_what_went_down_is_no_rate(self) -> None:
         """A heap left out of one sample."""

@@ -167,7 +167,8 @@ class View:
         data = self.memory.read(address, total)
         layout = self.structures[structure]
         return [
-            Record(layout, address + at, data[at : at + layout.size]) for at in range(0, total - layout.size + 1, layout.size)
+            Record(layout, address + at, data[at : at + layout.size])
+            for at in range(0, total - layout.size + 1, layout.size)
         ]
 
     def control(self, name: str) -> int:

@@ -26,7 +26,9 @@ class Finding(unittest.TestCase):
             view.attach(FakeMemory())
 
     def test_another_version(self) -> None:
-        with self.assertRaisesRegex(CommandError, "^fake runs another version, HAKMEM 7.7.7 with view 99: this command reads view 1$"):
+        with self.assertRaisesRegex(
+            CommandError, "^fake runs another version, HAKMEM 7.7.7 with view 99: this command reads view 1$"
+        ):
             view.attach(FakeHakmem(abi=99, version=b"7.7.7").memory)
 
     def test_tables_that_are_not_there(self) -> None:
@@ -49,7 +51,9 @@ class Reading(unittest.TestCase):
         record = self.view.read("heap", heap)
         self.assertEqual((record["budget.grown"], record["state"], record["next_heap"]), (77, 2, 0))
         self.assertEqual(self.view.number("first_heap"), heap)
-        self.assertEqual(record.address_of("mailboxes", 2) - record.address_of("mailboxes", 1), self.hakmem.sizes["mailbox"])
+        self.assertEqual(
+            record.address_of("mailboxes", 2) - record.address_of("mailboxes", 1), self.hakmem.sizes["mailbox"]
+        )
         self.assertNotIn("bins", record.numbers())
         self.assertIn("budget.grown", record.numbers())
         self.assertTrue(self.view.has_root("metadata"))
@@ -74,7 +78,10 @@ class Reading(unittest.TestCase):
         self.assertEqual(view.options(self.view), {"DECAY_MS": 500, "VERBOSE": 1})
 
     def test_control_words(self) -> None:
-        self.assertEqual(self.view.control("profile_interval_bytes"), self.hakmem.at("control", self.hakmem.roots["control"][0], "profile_interval_bytes"))
+        self.assertEqual(
+            self.view.control("profile_interval_bytes"),
+            self.hakmem.at("control", self.hakmem.roots["control"][0], "profile_interval_bytes"),
+        )
 
     def test_texts_end_somewhere(self) -> None:
         memory = self.hakmem.memory

@@ -15,7 +15,9 @@ FOLDER = pathlib.Path("hakmem/testing/inside")
 class Running:
     """A program of this folder, between two of its phases: it waits for a line, and says when the next phase is over."""
 
-    def __init__(self, program: os.PathLike[str] | str, preload: bool = True, env: Optional[dict[str, str]] = None) -> None:
+    def __init__(
+        self, program: os.PathLike[str] | str, preload: bool = True, env: Optional[dict[str, str]] = None
+    ) -> None:
         environment = {"PATH": "/usr/bin:/bin", **(env or {})}
         if preload:
             environment["LD_PRELOAD"] = str(process.LIBRARY.absolute())
@@ -26,6 +28,8 @@ class Running:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.pid = self._process.pid
 
     def __enter__(self) -> Running:
@@ -34,19 +38,19 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._stdin.close()
+        self._stdout.close()
 
     def reached(self, word: str) -> None:
         """Waits for the end of a phase, which has to be that one."""
-        line = self._process.stdout.readline().strip()
+        line = self._stdout.readline().strip()
         if line != word:
             raise AssertionError(f"{line!r} instead of {word!r}")
 
     def go_on(self) -> None:
         """Starts the next phase."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        self._stdin.write("\n")
+        self._stdin.flush()
 
     def go_to(self, word: str) -> None:
         """The next phase, to its end."""

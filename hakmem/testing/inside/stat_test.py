@@ -40,7 +40,9 @@ class Stat(unittest.TestCase):
         self.assertEqual(totals["live"], in_classes + totals["spans"] + totals["whales"])
         parts = in_classes + totals["cached"] + totals["remote"] + totals["free"] + totals["tails"]
         self.assertEqual(totals["slabs"], parts)
-        self.assertEqual(sum(found["superslabs"][tier] for tier in ("full", "hot", "draining", "empty")), found["superslabs"]["all"])
+        self.assertEqual(
+            sum(found["superslabs"][tier] for tier in ("full", "hot", "draining", "empty")), found["superslabs"]["all"]
+        )
         kinds = sum(resident[kind] for kind in ("superslabs", "whales", "descriptors", "library"))
         self.assertEqual(resident["ours"], kinds)
         self.assertEqual(resident["kernel"], resident["ours"] + resident["others"] + resident["unexplained"])
@@ -66,7 +68,9 @@ class Stat(unittest.TestCase):
             self.check_sums(full)
             self.check_kernel_agrees(running.pid, full)
             live = {row["block_bytes"]: row["live"] for row in full["classes"]}
-            self.assertEqual((live[14336], live[192 * KIB], full["spans"]["live"], full["whales"]["live"]), (1000, 10, 2, 2))
+            self.assertEqual(
+                (live[14336], live[192 * KIB], full["spans"]["live"], full["whales"]["live"]), (1000, 10, 2, 2)
+            )
             self.assertEqual(full["totals"]["live_blocks"] - before["totals"]["live_blocks"], 3014)
             # Every byte of these was written to; what else is resident is what the kernel says is.
             written = 1000 * (700 + 1900 + 13000) + 10 * 150000 + 1400 * 1000 + 8000 * 1000
@@ -90,7 +94,9 @@ class Stat(unittest.TestCase):
         """A program of Python's, on HAKMEM, that ends in a wait for its stdin."""
         environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": str(process.LIBRARY.absolute()), "PYTHONMALLOC": "malloc"}
         command = [PYTHON, "-S", "-c", code + "\nprint('start', flush=True)\nimport sys\nsys.stdin.read()"]
-        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as program:
             try:
                 self.assertEqual(program.stdout.readline(), "start\n")
                 found = report(program.pid)
@@ -108,8 +114,15 @@ class Stat(unittest.TestCase):
     def test_a_fragmented_program(self) -> None:
         """Every other block freed, whales come and gone, some memory mapped by the program itself."""
         found = self.check_program(
-            "import mmap\nown = mmap.mmap(-1, 30 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\nown.write(b'x' * (30 << 20))\n"
-            "blocks = [bytes(n % 3000) for n in range(60000)]\ndel blocks[::2]\nlarge = [bytes(5 << 20) for _ in range(4)]\ndel large[::2]"
+            """
+import mmap
+own = mmap.mmap(-1, 30 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+own.write(b'x' * (30 << 20))
+blocks = [bytes(n % 3000) for n in range(60000)]
+del blocks[::2]
+large = [bytes(5 << 20) for _ in range(4)]
+del large[::2]
+"""
         )
         self.assertGreater(found["totals"]["free"], 20 * MIB)
         self.assertGreater(found["resident"]["others"], 30 * MIB)
@@ -129,17 +142,30 @@ class Stat(unittest.TestCase):
                 self.assertEqual(line, line.rstrip())
 
     def test_while_it_works(self) -> None:
-        """Many looks at a process that allocates and frees as fast as it can: what is torn is left out, and the rest makes sense."""
-        code = "import threading\ndef work():\n  while True: [bytes(n * 37 % 5000) for n in range(3000)]\n[threading.Thread(target=work, daemon=True).start() for _ in range(3)]"
+        """Many looks at a process that allocates and frees as fast as it can: what is torn is left out, the rest makes
+        sense."""
+        code = """
+import threading
+def work():
+    while True:
+        [bytes(n * 37 % 5000) for n in range(3000)]
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+"""
         environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": str(process.LIBRARY.absolute()), "PYTHONMALLOC": "malloc"}
         command = [PYTHON, "-S", "-c", code + "\nprint('start', flush=True)\nimport sys\nsys.stdin.read()"]
-        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as program:
             try:
                 self.assertEqual(program.stdout.readline(), "start\n")
                 for _ in range(30):
                     found = report(program.pid)
                     self.assertGreater(found["totals"]["mapped"], 0)
-                    self.assertLessEqual(found["totals"]["live"], found["totals"]["slabs"] + found["totals"]["spans"] + found["totals"]["whales"])
+                    self.assertLessEqual(
+                        found["totals"]["live"],
+                        found["totals"]["slabs"] + found["totals"]["spans"] + found["totals"]["whales"],
+                    )
                     self.assertLess(sum(found["doubts"].values()), 20)
             finally:
                 program.kill()
@@ -184,7 +210,16 @@ class WrongInput(unittest.TestCase):
     def test_a_picture_that_cannot_be_written(self) -> None:
         with Running(FOLDER / "known") as running:
             running.reached("start")
-            self.check("cannot write /no/such/a.svg: No such file", "top", running.pid, "--once", "--interval", "0.1", "--svg", "/no/such/a.svg")
+            self.check(
+                "cannot write /no/such/a.svg: No such file",
+                "top",
+                running.pid,
+                "--once",
+                "--interval",
+                "0.1",
+                "--svg",
+                "/no/such/a.svg",
+            )
 
 
 class Terminal:
@@ -197,7 +232,9 @@ class Terminal:
         command = [sys.executable, "-B", "-m", "tools.hakmem_lib", "top", *[str(argument) for argument in arguments]]
         self.before = termios.tcgetattr(side)
         self._side = side
-        self._process = subprocess.Popen(command, env=environment, stdin=side, stdout=side, stderr=side, start_new_session=True)
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=side, stdout=side, stderr=side, start_new_session=True
+        )
         self.text = ""
 
     def __enter__(self) -> Terminal:
@@ -294,7 +331,9 @@ class Top(unittest.TestCase):
     def test_the_process_becomes_another_program(self) -> None:
         environment = {"LD_PRELOAD": str(process.LIBRARY.absolute())}
         command = ["/bin/sh", "-c", "echo start; read line; unset LD_PRELOAD; exec /bin/sleep 100"]
-        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as program:
             try:
                 self.assertEqual(program.stdout.readline(), "start\n")
                 with Terminal(program.pid, "--interval", "0.2") as terminal:

@@ -36,7 +36,9 @@ def stripped(program: pathlib.Path, folder: str) -> pathlib.Path:
 
 
 class Walk(unittest.TestCase):
-    def check_phase(self, walk: heap.Walker, before: dict[int, int], more: dict[int, int], spans: list[int], whales: list[int]):
+    def check_phase(
+        self, walk: heap.Walker, before: dict[int, int], more: dict[int, int], spans: list[int], whales: list[int]
+    ):
         snapshot = walk.snapshot()
         now = live(snapshot)
         self.assertEqual(sum(snapshot.doubts.values()), 0, snapshot.doubts)
@@ -59,7 +61,12 @@ class Walk(unittest.TestCase):
                 for index in range(slab.blocks):
                     if not bits >> index & 1:
                         taken[slab.base + index * slab.block_bytes] = slab.size_class
-        cached = [(block, cache.size_class) for owner in snapshot.heaps for cache in owner.bins for block in walk.cached_blocks(cache)]
+        cached = [
+            (block, cache.size_class)
+            for owner in snapshot.heaps
+            for cache in owner.bins
+            for block in walk.cached_blocks(cache)
+        ]
         self.assertEqual(len({block for block, _ in cached}), len(cached))
         for block, size_class in cached:
             self.assertEqual(taken.get(block), size_class)
@@ -85,7 +92,9 @@ class Walk(unittest.TestCase):
             self.assertEqual(sum(row.remote for row in snapshot.class_figures() if row.block_bytes == 2048), 100)
             running.go_to("end")
             snapshot = self.check_phase(walk, before, LESS, [448 * KIB], [46 * 64 * KIB])
-            self.assertEqual(sorted(owner.state for owner in snapshot.heaps if owner.state != "common"), ["active", "parked"])
+            self.assertEqual(
+                sorted(owner.state for owner in snapshot.heaps if owner.state != "common"), ["active", "parked"]
+            )
 
     def check_threads(self, snapshot: heap.Snapshot, pid: int) -> None:
         by_name = {owner.thread[1]: owner for owner in snapshot.heaps if owner.thread}
@@ -213,7 +222,9 @@ class Refusals(unittest.TestCase):
     def test_another_version(self) -> None:
         with Running(FOLDER / "other_version", preload=False) as running:
             running.reached("start")
-            with self.assertRaisesRegex(CommandError, r"another version, HAKMEM 9\.8\.7 with view 2: this command reads view 1$"):
+            with self.assertRaisesRegex(
+                CommandError, r"another version, HAKMEM 9\.8\.7 with view 2: this command reads view 1$"
+            ):
                 view.attach(memory.LiveProcess(running.pid))
 
     def test_no_such_process(self) -> None:

@@ -23,7 +23,10 @@ def run(options: argparse.Namespace) -> int:
     """Looks once and prints."""
     process = memory.LiveProcess(options.pid)
     report = figures.collect(process, heap.Walker(view.attach(process)))
-    print(json.dumps(report, indent=2) if options.json else as_text(report, all_classes=options.classes), end="\n" if options.json else "")
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        print(as_text(report, all_classes=options.classes), end="")
     return 0
 
 
@@ -89,7 +92,9 @@ def _classes(classes: list[Report], all_classes: bool) -> str:
     shown = sorted(classes, key=lambda row: -row["slab_bytes"])
     rest = [] if all_classes else shown[12:]
     shown = shown if all_classes else shown[:12]
-    rows = [("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes", "live share")]
+    rows: list[tuple[str, ...]] = [
+        ("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes", "live share")
+    ]
     for row in shown:
         rows.append(
             (
@@ -108,7 +113,9 @@ def _classes(classes: list[Report], all_classes: bool) -> str:
 
 def _threads(threads: list[Report]) -> str:
     shown = sorted(threads, key=lambda row: -row["slab_bytes"])
-    rows = [("thread", "name", "slabs", "taken", "cached", "budget", "refills", "spills", "remote in", "remote out")]
+    rows: list[tuple[str, ...]] = [
+        ("thread", "name", "slabs", "taken", "cached", "budget", "refills", "spills", "remote in", "remote out")
+    ]
     for row in shown[:16]:
         rows.append(
             (
@@ -136,7 +143,9 @@ def _rest(report: Report) -> str:
         ("slabs came from", "slabs_from"),
         ("system calls", "system_calls"),
     ):
-        lines.append(f"  {label}: " + ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in report[name].items()))
+        lines.append(
+            f"  {label}: " + ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in report[name].items())
+        )
     lines.append(f"  spans: live {report['spans']['live']:,}")
     lines.append(f"  misuse reported: {report['misuse']:,}")
     return "\n".join(lines) + "\n"

@@ -24,8 +24,8 @@ from tools.hakmem_lib.rates import Sample
 
 SUMMARY = "watch a running process, live"
 
-# SuperSlabs and heaps that one look reads: half a GiB of them, for which it takes some 40 ms. Of more, each look reads as many as
-# come next in turn.
+# SuperSlabs and heaps that one look reads: half a GiB of them, for which it takes some 40 ms. Of more, each look reads as
+# many as come next in turn.
 _MOST_A_LOOK = 256
 _PICTURE_COLUMNS, _PICTURE_LINES = 118, 44
 
@@ -33,7 +33,9 @@ _PICTURE_COLUMNS, _PICTURE_LINES = 118, 44
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem top`."""
     parser.add_argument("pid", metavar="PID", type=memory.pid_argument, help="the process; it is not stopped")
-    parser.add_argument("--interval", metavar="S", type=_interval, default=1.0, help="seconds between two looks (default: 1)")
+    parser.add_argument(
+        "--interval", metavar="S", type=_interval, default=1.0, help="seconds between two looks (default: 1)"
+    )
     parser.add_argument("--once", action="store_true", help="print one frame, of an interval, and end")
     parser.add_argument("--svg", metavar="FILE", help="with --once: draw the frame into a file instead")
 
@@ -61,7 +63,9 @@ class Watcher:
     def look(self) -> None:
         """One more sample. CommandError: the process has ended, or become another program."""
         if not elf.is_view(self.process, self._walker.view.address):
-            raise CommandError(f"{self.process.name} has " + ("ended" if self.process.has_ended() else "become another program"))
+            raise CommandError(
+                f"{self.process.name} has " + ("ended" if self.process.has_ended() else "become another program")
+            )
         try:
             snapshot = self._walker.snapshot(_MOST_A_LOOK)
         except Unreadable as error:
@@ -88,7 +92,9 @@ def _once(watcher: Watcher, options: argparse.Namespace) -> int:
         Console(width=size.columns).print(screen.frame(list(watcher.samples), 0, size.lines, watcher.note()))
         return 0
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        console = Console(width=_PICTURE_COLUMNS, file=nowhere, record=True, force_terminal=True, color_system="truecolor")
+        console = Console(
+            width=_PICTURE_COLUMNS, file=nowhere, record=True, force_terminal=True, color_system="truecolor"
+        )
         console.print(screen.frame(list(watcher.samples), 0, _PICTURE_LINES, watcher.note()))
     picture = console.export_svg(title=f"hakmem top {watcher.process.pid}", code_format=_SVG)
     try:
@@ -105,7 +111,9 @@ def _live(watcher: Watcher, interval: float) -> int:
     try:
         with _keys() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
-                live.update(screen.frame(list(watcher.samples), sort, console.size.height, watcher.note()), refresh=True)
+                live.update(
+                    screen.frame(list(watcher.samples), sort, console.size.height, watcher.note()), refresh=True
+                )
                 key = _wait_for_key(keyboard, watcher.samples[-1].at_s + interval)
                 if key in ("q", "Q", "\x03"):
                     return 0
@@ -163,7 +171,9 @@ def _interval(text: str) -> float:
 _SVG = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
 <style>
-.{unique_id}-matrix {{ font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 20.27px; line-height: {line_height}px; }}
+.{unique_id}-matrix {{
+  font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 20.27px; line-height: {line_height}px;
+}}
 .{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
 {styles}
 </style>
