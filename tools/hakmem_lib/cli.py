@@ -15,6 +15,9 @@ COMMANDS = (
     "stat",
     "doctor",
     "options",
+    "trace",
+    "replay",
+    "advise",
 )
 
 

@@ -110,6 +110,14 @@ void Many() {
   for (int i = 0; i < 200000; i++) std::free(Keep(std::malloc(static_cast<size_t>(i) % 20000)));
 }
 
+/* Blocks above what HAKMEM keeps by default. */
+void Whales() {
+  for (int i = 0; i < 12; i++) {
+    void* block = Keep(std::malloc(size_t{12} << 20));
+    std::free(Keep(block));
+  }
+}
+
 void EndChild(void* block) {
   std::free(block);
   std::free(Keep(std::malloc(kSize + 1)));
@@ -172,6 +180,7 @@ int main(int argc, char** argv) {
   if (what == "operators") Operators();
   if (what == "threads") Threads();
   if (what == "many") Many();
+  if (what == "whales") Whales();
   if (what == "fork") Fork(how);
   if (what == "signals") Signals();
   if (what == "exec") {
