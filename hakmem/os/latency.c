@@ -43,3 +43,13 @@ hak_latency_figures hak_latency_read(hak_latency_cause cause) {
   out.sum_ns = hak_u64_load_relaxed(&histograms[cause].sum_ns);
   return out;
 }
+
+static const uint32_t first_shift = HAK_LATENCY_FIRST_SHIFT;
+
+#define ROWS                               \
+  HAK_VIEW_STRUCTURE("latency", histogram) \
+  HAK_VIEW_FIELDS("latency", histogram, sum_ns) HAK_VIEW_ARRAYS("latency", histogram, buckets)
+#define ROOTS(ROOT)             \
+  ROOT("latencies", histograms) \
+  ROOT("latency_names", names) ROOT("latency_first_shift", first_shift) ROOT("latency_is_on", hak_latency_is_on)
+HAK_VIEW_PART(hak_latency_view, ROWS, ROOTS);

@@ -13,6 +13,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/view_part.h"
 
 HAK_BEGIN_DECLS
 
@@ -79,6 +80,9 @@ hak_latency_figures hak_latency_read(hak_latency_cause cause);
 
 /** "refill" and the like. */
 const char* hak_latency_name(hak_latency_cause cause);
+
+/** For hakmem/view. */
+extern const hak_view_part hak_latency_view;
 
 HAK_END_DECLS
 

@@ -5,6 +5,7 @@
 #include "hakmem/config/config.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/metadata/metadata.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -44,5 +45,6 @@ const hak_view_header hak_view = {
     .field_bytes = sizeof(hak_view_field),
     .root_bytes = sizeof(hak_view_root),
     .parts = {&hak_view_own, &hak_checks_view, &hak_config_view, &hak_os_view, &hak_registry_view, &hak_metadata_view,
-              &hak_heap_view, &hak_shared_pool_view, &hak_superslab_view, &hak_empty_cache_view, &hak_whale_cache_view},
+              &hak_heap_view, &hak_shared_pool_view, &hak_superslab_view, &hak_empty_cache_view, &hak_whale_cache_view,
+              &hak_latency_view},
 };

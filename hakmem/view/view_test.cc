@@ -96,7 +96,7 @@ TEST(View, FieldsAreWhereTheCompilerPutThem) {
 // A counter that is added to one of these and not shown would be a counter that only half of the readers know of.
 TEST(View, CounterStructuresAreShownWhole) {
   const auto fields = AllFields();
-  for (const char* name : {"heap_counters", "pool_counts", "whale_figures", "control"}) {
+  for (const char* name : {"heap_counters", "pool_counts", "whale_figures", "control", "latency"}) {
     uint64_t bytes = 0;
     for (const auto& field : fields.at(name))
       bytes += field.first.empty() ? 0 : uint64_t{field.second.size} * field.second.count;

@@ -33,7 +33,8 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     ],
     "mailbox": [("head", 8, 1)],
     "outbox_entry": [("key", 4, 1), ("slab", 8, 1), ("mask", 8, 1)],
-    "heap_counters": [("refills", 8, 1), ("spills", 8, 1)],
+    "heap_counters": [("refills", 8, 1), ("class_refills", 4, len(CLASSES)), ("spills", 8, 1)],
+    "latency": [("sum_ns", 8, 1), ("buckets", 8, 4)],
     "heap": [
         ("next_heap", 8, 1), ("state", 4, 1), ("thread_pointer", 8, 1), ("in_slow_path", 4, 1), ("budget.limit_bytes", 8, 1),
         ("budget.granted_bytes", 8, 1), ("budget.grown", 8, 1), ("budget.shrunk", 8, 1), ("counters", 0, 1),
@@ -128,6 +129,7 @@ class FakeHakmem:
             ("berths", self.sizes["berth"] * 2), ("pool_counts", self.sizes["pool_counts"]), ("pool_clock_ms", 8),
             ("os_counters", self.sizes["os_counters"]), ("metadata", self.sizes["metadata"]), ("registry_leaf_bytes", 8),
             ("registry_root", 1 << 19), ("registry_window", 1 << 20), ("registry_minus_base", 8), ("misuse_count", 8),
+            ("latencies", self.sizes["latency"] * 2), ("latency_names", 16), ("latency_first_shift", 4), ("latency_is_on", 4),
             ("options", self.sizes["option"] * 2), ("option_values", 16), ("option_sources", 8), ("control", 8),
         ):  # fmt: skip
             self.root(name, size)

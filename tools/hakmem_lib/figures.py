@@ -74,6 +74,16 @@ def of_snapshot(snapshot: Snapshot) -> Report:
             for name, count in snapshot.counters["os"].items()
             if name.endswith("_calls")
         },
+        "times": {
+            name: {
+                "count": times.count,
+                "sum_ns": times.sum_ns,
+                "half_below_ns": times.below_ns(0.5),
+                "most_below_ns": times.below_ns(0.99),
+                "buckets": list(times.buckets),
+            }
+            for name, times in snapshot.times.items()
+        },
         "misuse": snapshot.misuse,
         "doubts": dict(snapshot.doubts),
     }
@@ -95,6 +105,7 @@ def of_resident(resident: Optional[Resident]) -> Optional[Report]:
 
 def _classes(snapshot: Snapshot) -> list[dict[str, int]]:
     """Those in use."""
+    refills = [sum(heap.class_refills[row.index] for heap in snapshot.heaps) for row in snapshot.classes]
     return [
         {
             "block_bytes": row.block_bytes,
@@ -107,8 +118,9 @@ def _classes(snapshot: Snapshot) -> list[dict[str, int]]:
             "live_bytes": row.live_bytes,
             "slab_bytes": row.slab_bytes,
             "tail_bytes": row.slab_bytes - row.blocks * row.block_bytes,
+            "refills": refills[index],
         }
-        for row in snapshot.class_figures()
+        for index, row in enumerate(snapshot.class_figures())
         if row.slabs
     ]
 

@@ -154,6 +154,7 @@ class Heap:
     bins: list[Bin]
     outbox: dict[int, int]  # class -> blocks of other threads that wait in its out-box
     counters: dict[str, int]
+    class_refills: tuple[int, ...]  # what of the refills each class has; they wrap at 2**32
     budget_bytes: int
     granted_bytes: int
     caps_grown: int
@@ -206,6 +207,29 @@ class ClassFigures:
 
 
 @dataclasses.dataclass
+class Times:
+    """How long the slow paths of one cause took, since they are measured. Bucket 0: below 2**first_shift ns, and so on."""
+
+    buckets: tuple[int, ...]
+    first_shift: int
+    sum_ns: int
+
+    @property
+    def count(self) -> int:
+        """Of slow paths."""
+        return sum(self.buckets)
+
+    def below_ns(self, share: float) -> int:
+        """This share of them took less."""
+        seen = 0
+        for index, count in enumerate(self.buckets):
+            seen += count
+            if seen >= share * self.count:
+                return 1 << (self.first_shift + index)
+        return 0
+
+
+@dataclasses.dataclass
 class Snapshot:
     """All that a walk found. Sizes in bytes."""
 
@@ -219,6 +243,7 @@ class Snapshot:
     whales: list[Whale]
     remote: dict[int, int]  # class -> blocks in the remote bitmaps
     counters: dict[str, dict[str, int]]  # pool, whales, os
+    times: dict[str, Times]  # by cause; none where they are not measured
     metadata_bytes: int
     misuse: int
     doubts: collections.Counter[str]
@@ -314,6 +339,7 @@ class Walker:
                 "whales": whales.inner("figures", view.structure("whale_figures")).numbers(),
                 "os": view.record("os_counters", "os_counters").numbers(),
             },
+            times=self.times(),
             metadata_bytes=view.record("metadata", "metadata")["used_bytes"] + view.number("registry_leaf_bytes"),
             misuse=view.number("misuse_count"),
             doubts=self.doubts,
@@ -523,6 +549,7 @@ class Walker:
             if entry["slab"] and size_class < len(self.classes):
                 outbox[size_class] = outbox.get(size_class, 0) + entry["mask"].bit_count()
         state = _STATES.get(record["state"], "unknown")
+        counters = record.inner("counters", self.view.structure("heap_counters"))
         return Heap(
             address=record.address,
             state=state,
@@ -530,7 +557,8 @@ class Walker:
             thread=numbers.get(record["thread_pointer"]) if state == "active" else None,
             bins=bins,
             outbox=outbox,
-            counters=record.inner("counters", self.view.structure("heap_counters")).numbers(),
+            counters=counters.numbers(),
+            class_refills=struct.unpack(f"<{len(self.classes)}I", counters.bytes_of("class_refills")),
             budget_bytes=record["budget.limit_bytes"],
             granted_bytes=record["budget.granted_bytes"],
             caps_grown=record["budget.grown"],
@@ -575,6 +603,24 @@ class Walker:
                 else:
                     self.doubts["a whale that was changing"] += 1
                 address = record["older"]
+        return out
+
+    # --- times ---
+
+    def times(self) -> dict[str, Times]:
+        """How long slow paths took, by cause."""
+        view = self.view
+        if not view.number("latency_is_on"):
+            return {}
+        records = view.records("latencies", "latency")
+        names = view.memory.read(*view.root("latency_names"))
+        width = len(names) // len(records)
+        buckets = view.structure("latency").fields["buckets"].count
+        out = {}
+        for index, record in enumerate(records):
+            name = names[index * width : (index + 1) * width].split(b"\0", 1)[0].decode("ascii", "replace")
+            counts = struct.unpack(f"<{buckets}Q", record.bytes_of("buckets"))
+            out[name] = Times(counts, view.number("latency_first_shift"), record["sum_ns"])
         return out
 
     # --- the registry ---

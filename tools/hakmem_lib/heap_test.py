@@ -110,6 +110,32 @@ class Whole(HeapTest):
         self.hakmem.set("heap", self.hakmem.roots["common_heap"][0], state=4)
         self.assertEqual([found.state for found in self.walker.snapshot().heaps], ["common"])
 
+    def test_refills_by_class(self) -> None:
+        owner = self.hakmem.heap()
+        counters = self.hakmem.at("heap", owner, "counters")
+        self.hakmem.memory.write(
+            self.hakmem.at("heap_counters", counters, "class_refills", 2), (5).to_bytes(4, "little")
+        )
+        found = self.walker.snapshot().heaps[0]
+        self.assertEqual(found.class_refills, (0, 0, 5))
+        self.assertEqual(found.counters, {"refills": 0, "spills": 0})
+
+    def test_times(self) -> None:
+        self.assertEqual(self.walker.snapshot().times, {})
+        self.hakmem.put("latency_is_on", 1, size=4)
+        self.hakmem.put("latency_first_shift", 7, size=4)
+        self.hakmem.memory.write(self.hakmem.roots["latency_names"][0], b"refill\0\0map\0")
+        second = self.hakmem.roots["latencies"][0] + self.hakmem.sizes["latency"]
+        self.hakmem.set("latency", second, sum_ns=1000)
+        for index, count in enumerate((50, 49, 1)):
+            place = self.hakmem.at("latency", second, "buckets", index)
+            self.hakmem.memory.write(place, count.to_bytes(8, "little"))
+        times = self.walker.snapshot().times
+        self.assertEqual(list(times), ["refill", "map"])
+        self.assertEqual((times["map"].count, times["map"].sum_ns), (100, 1000))
+        self.assertEqual([times["map"].below_ns(share) for share in (0.5, 0.51, 0.99, 1)], [128, 256, 256, 512])
+        self.assertEqual((times["refill"].count, times["refill"].below_ns(0.5)), (0, 128))
+
     def test_in_turn(self) -> None:
         owner = self.hakmem.heap()
         places = [self.hakmem.superslab(BASE + number * SUPERSLAB) for number in range(6)]

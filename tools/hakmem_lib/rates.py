@@ -34,10 +34,11 @@ class Rates:
 
     def of_thread(self, thread: Report, name: str) -> float:
         """Of a counter of one heap of the second report."""
-        if self._before is None:
-            return 0.0
-        before = next((row for row in self._before.report["threads"] if row["heap"] == thread["heap"]), None)
-        return self._a_second(before[name] if before else 0, thread[name])
+        return self._of_row("threads", "heap", thread, name)
+
+    def of_class(self, row: Report, name: str) -> float:
+        """Of a counter of one size class of the second report."""
+        return self._of_row("classes", "block_bytes", row, name)
 
     def cpu(self) -> float:
         """Share of one processor."""
@@ -46,6 +47,12 @@ class Rates:
     def page_faults(self) -> float:
         """Of all kinds."""
         return self._a_second(self._before.usage.page_faults, self._now.usage.page_faults) if self._before else 0.0
+
+    def _of_row(self, table: str, key: str, row: Report, name: str) -> float:
+        if self._before is None:
+            return 0.0
+        before = next((other for other in self._before.report[table] if other[key] == row[key]), None)
+        return self._a_second(before[name] if before else 0, row[name])
 
     def _a_second(self, before: float, now: float) -> float:
         return max(now - before, 0) / self.seconds if self.seconds > 0 else 0.0

@@ -37,7 +37,7 @@ def frame(samples: Sequence[Sample], sort: int, rows: int, note: str = "") -> Re
         _title(report, rates, note),
         _memory(samples),
         _slow_paths(report, rates),
-        _classes(report, sort, max(left - thread_rows, 3)),
+        _classes(report, rates, sort, max(left - thread_rows, 3)),
         _threads(report, rates, thread_rows),
         Text(" q quit   s sort classes   space now", style="dim"),
     ]
@@ -141,10 +141,10 @@ def _slow_paths(report: Report, rates: Rates) -> RenderableType:
     return _panel("slow paths, system calls and slabs, a second", table)
 
 
-def _classes(report: Report, sort: int, rows: int) -> RenderableType:
+def _classes(report: Report, rates: Rates, sort: int, rows: int) -> RenderableType:
     label, key = SORTS[sort % len(SORTS)]
     table = _table(header=True)
-    for name in ("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes"):
+    for name in ("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes", "refills/s"):
         table.add_column(name, justify="right")
     table.add_column("live share", no_wrap=True)
     shown = sorted(report["classes"], key=key)
@@ -155,6 +155,7 @@ def _classes(report: Report, sort: int, rows: int) -> RenderableType:
             *(f"{row[name]:,}" for name in ("slabs", "live", "cached", "remote", "free")),
             size(row["live_bytes"]),
             size(row["slab_bytes"]),
+            _rate(rates.of_class(row, "refills")),
             _bar(share),
         )
     spans = f"   spans {report['spans']['live']:,}, whales {report['whales']['live']:,} live"

@@ -19,6 +19,17 @@ def size(count: Optional[float]) -> str:
     return f"{sign}{count / 1024:.1f} TiB"
 
 
+def duration(ns: float) -> str:
+    """Nanoseconds in the unit that fits: "128 ns", "1.5 us"."""
+    if ns < 1000:
+        return f"{ns:.0f} ns"
+    for unit in ("us", "ms"):
+        ns /= 1000
+        if ns < 1000:
+            return f"{ns:.1f} {unit}"
+    return f"{ns / 1000:.1f} s"
+
+
 def percent(part: float, whole: float) -> str:
     """`part` of `whole`, in percent."""
     return f"{100 * part / whole:.1f} %" if whole else "-"

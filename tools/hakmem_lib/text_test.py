@@ -16,6 +16,10 @@ class Text(unittest.TestCase):
         ):  # fmt: skip
             self.assertEqual(text.size(count), words)
 
+    def test_durations(self) -> None:
+        for ns, words in ((0, "0 ns"), (999, "999 ns"), (1500, "1.5 us"), (2.5e6, "2.5 ms"), (3e9, "3.0 s")):
+            self.assertEqual(text.duration(ns), words)
+
     def test_percent(self) -> None:
         self.assertEqual((text.percent(1, 8), text.percent(1, 0)), ("12.5 %", "-"))
 
@@ -44,6 +48,15 @@ class Rates(unittest.TestCase):
         self.assertEqual(between.of("slow_paths", "refills"), 100)
         self.assertEqual(between.of_thread(now.report["threads"][0], "refills"), 15)
         self.assertEqual((between.cpu(), between.page_faults()), (0.25, 20))
+
+    def test_classes(self) -> None:
+        before, now = sample(10, 0, 0), sample(12, 0, 0)
+        before.report["classes"], now.report["classes"] = [{"block_bytes": 64, "refills": 3}], [
+            {"block_bytes": 64, "refills": 9}
+        ]
+        between = rates.Rates(before, now)
+        self.assertEqual(between.of_class({"block_bytes": 64, "refills": 9}, "refills"), 3)
+        self.assertEqual(between.of_class({"block_bytes": 80, "refills": 4}, "refills"), 2)
 
     def test_a_thread_that_is_new(self) -> None:
         now = sample(12, 0, 50)

@@ -7,7 +7,7 @@ import json
 
 from tools.hakmem_lib import figures, heap, memory, view
 from tools.hakmem_lib.figures import Report
-from tools.hakmem_lib.text import columns, percent, size
+from tools.hakmem_lib.text import columns, duration, percent, size
 
 SUMMARY = "the heap of a running process in figures"
 
@@ -42,6 +42,8 @@ def as_text(report: Report, all_classes: bool = False) -> str:
         "threads\n" + _threads(report["threads"]),
         "the rest\n" + _rest(report),
     ]
+    if report["times"]:
+        parts.append("times of slow paths\n" + _times(report["times"]))
     if report["doubts"]:
         doubts = ", ".join(f"{what} ({count})" for what, count in report["doubts"].items())
         parts.append(f"left out, as the process went on meanwhile: {doubts}\n")
@@ -132,6 +134,23 @@ def _threads(threads: list[Report]) -> str:
     if shown[16:]:
         out += f"  and {len(shown) - 16} more heaps with {size(sum(row['slab_bytes'] for row in shown[16:]))}\n"
     return out
+
+
+def _times(times: Report) -> str:
+    rows: list[tuple[str, ...]] = [("cause", "count", "mean", "half below", "99 % below")]
+    for name, found in times.items():
+        if found["count"]:
+            mean = found["sum_ns"] / found["count"]
+            rows.append(
+                (
+                    name,
+                    f"{found['count']:,}",
+                    duration(mean),
+                    duration(found["half_below_ns"]),
+                    duration(found["most_below_ns"]),
+                )
+            )
+    return columns(rows)
 
 
 def _rest(report: Report) -> str:
