@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 
 from tools.hakmem_lib import figures, heap, memory, view
 from tools.hakmem_lib.figures import Report
 from tools.hakmem_lib.text import columns, duration, percent, size
 
 SUMMARY = "the heap of a running process in figures"
+
+NO_BREAK = "\xa0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,9 +165,10 @@ def _rest(report: Report) -> str:
         ("slabs came from", "slabs_from"),
         ("system calls", "system_calls"),
     ):
-        lines.append(
-            f"  {label}: " + ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in report[name].items())
-        )
+        # A count stays on the line of its name.
+        counts = ", ".join(f"{key.replace('_', NO_BREAK)}{NO_BREAK}{count:,}" for key, count in report[name].items())
+        wrapped = textwrap.wrap(f"{label}: {counts}", 110, initial_indent="  ", subsequent_indent="    ")
+        lines += [line.replace(NO_BREAK, " ") for line in wrapped]
     lines.append(f"  spans: live {report['spans']['live']:,}")
     lines.append(f"  misuse reported: {report['misuse']:,}")
     return "\n".join(lines) + "\n"
