@@ -38,6 +38,9 @@
  * linker writes to anyway. Among the zeroed data the large tables lie between them, and each may cost a page. */
 #define HAK_START_DATA __attribute__((section(".data.hak_start")))
 #define HAK_ALIGNED(n) __attribute__((aligned(n)))
+/** Of a function that reads for a report what another thread may write meanwhile, by volatile loads. What it finds may be of
+ *  any moment, and is never followed as a pointer unless it is constant. */
+#define HAK_READS_RACILY __attribute__((noinline, no_sanitize("thread")))
 /** A hit path: begins on a cache line, so that it is fetched as few of them. A tenth of the time of malloc and free. */
 #define HAK_HIT_PATH HAK_ALIGNED(64)
 

@@ -436,3 +436,15 @@ size_t hak_gate_trim(void) {
   errno = saved_errno;
   return bytes;
 }
+
+size_t hak_gate_trim_thread(void) {
+  const int saved_errno = errno;
+  const uint64_t purged_before = hak_shared_pool_purged_bytes();
+  hak_heap* heap = hak_lifecycle_enter();
+  hak_unified_cache_flush(heap);
+  size_t bytes = (size_t)hak_warm_pool_purge(heap);
+  hak_lifecycle_leave(heap);
+  bytes += (size_t)(hak_shared_pool_purged_bytes() - purged_before);
+  errno = saved_errno;
+  return bytes;
+}

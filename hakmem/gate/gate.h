@@ -43,6 +43,8 @@ size_t hak_gate_good_size(size_t size_bytes);
 void* hak_gate_expand(void* ptr, size_t size_bytes);
 bool hak_gate_is_in_heap(const void* ptr);
 size_t hak_gate_trim(void);
+/** Empties the calling thread's caches. Returns the bytes that went back to the kernel by it. */
+size_t hak_gate_trim_thread(void);
 
 HAK_END_DECLS
 

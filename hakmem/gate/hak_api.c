@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hakmem/config/config.h"
+#include "hakmem/ctl/ctl.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
 #include "hakmem/report/report.h"
@@ -71,6 +73,28 @@ int hak_option_get(const char* name, char* out, size_t size) {
   hak_config_load(environ);
   return hak_config_read(name, out, size);
 }
+
+int hak_stats_get(hak_stats* out, size_t size) {
+  if (out == NULL || size < 2 * sizeof(uint64_t)) return EINVAL;
+  hak_stats now;
+  hak_report_read_stats(&now);
+  const size_t filled = size < sizeof now ? size : sizeof now;
+  now.size_bytes = filled;
+  memcpy(out, &now, filled);
+  return 0;
+}
+
+void hak_stats_json(hak_write write, void* context) { hak_report_json(write, context); }
+
+void hak_stats_openmetrics(hak_write write, void* context) { hak_report_openmetrics(write, context); }
+
+int hak_ctl(const char* name, void* old_value, size_t* old_size, const void* new_value, size_t new_size) {
+  static const hak_ctl_actions actions = {hak_gate_trim, hak_gate_trim_thread};
+  hak_config_load(environ);
+  return hak_ctl_access(&actions, name, old_value, old_size, new_value, new_size);
+}
+
+void hak_ctl_names(hak_write write, void* context) { hak_ctl_list(write, context); }
 
 void hak_stats_print(void) { hak_report_summary(STDERR_FILENO); }
 

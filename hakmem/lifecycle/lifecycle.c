@@ -6,6 +6,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/config/config.h"
+#include "hakmem/ctl/ctl.h"
 #include "hakmem/instrument/instrument.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/report/report.h"
@@ -33,6 +34,7 @@ static void before_fork(void) {
   /* Forked by a signal handler that interrupted the allocator: to wait for our own thread would be for ever. The child
    * may call what is async-signal-safe, as the standard has it, and needs no lock. */
   if (hak_lock_is_inside()) return;
+  hak_lock_take(hak_ctl_lock());
   hak_lock_take(hak_heap_common_lock());
   hak_lock_take(hak_heap_parked_lock());
   hak_lock_take(hak_shared_pool_lock());
@@ -49,6 +51,7 @@ static void after_fork_parent(void) {
   hak_lock_give(hak_shared_pool_lock());
   hak_lock_give(hak_heap_parked_lock());
   hak_lock_give(hak_heap_common_lock());
+  hak_lock_give(hak_ctl_lock());
 }
 
 static void after_fork_child(void) {
@@ -60,6 +63,7 @@ static void after_fork_child(void) {
   hak_lock_reset(hak_shared_pool_lock());
   hak_lock_reset(hak_heap_parked_lock());
   hak_lock_reset(hak_heap_common_lock());
+  hak_lock_reset(hak_ctl_lock());
 }
 
 enum { FORKS_OPEN = 0, FORKS_CLOSING = 1, FORKS_GUARDED = 2 };

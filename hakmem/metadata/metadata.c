@@ -13,6 +13,34 @@ static struct {
   hak_atomic_u64 used_bytes;
 } metadata HAK_START_DATA;
 
+/* Where the chunks are: base | which size. For reports; those of a heap of some TiB beyond are not told. The first ones lie
+ * where every process writes anyway. Sync: metadata.lock writes, any reads */
+enum { CHUNKS_NEAR = 8, CHUNKS_MAX = 64 * 1024 };
+static hak_atomic_u64 chunks_near[CHUNKS_NEAR] HAK_START_DATA;
+static hak_atomic_u64 chunks_far[CHUNKS_MAX];
+static hak_atomic_u64 chunk_count HAK_START_DATA;
+
+static hak_atomic_u64* chunk_at(uint64_t index) {
+  return index < CHUNKS_NEAR ? &chunks_near[index] : &chunks_far[index - CHUNKS_NEAR];
+}
+
+static void note_chunk_locked(const char* chunk, uint64_t size_index) {
+  const uint64_t count = hak_u64_load_relaxed(&chunk_count);
+  if (count >= CHUNKS_NEAR + CHUNKS_MAX) return;
+  hak_u64_store_relaxed(chunk_at(count), (uint64_t)(uintptr_t)chunk | size_index);
+  hak_u64_store_release(&chunk_count, count + 1); /* pairs with hak_metadata_resident_bytes */
+}
+
+uint64_t hak_metadata_resident_bytes(void) {
+  uint64_t bytes = 0;
+  const uint64_t count = hak_u64_load_acquire(&chunk_count);
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t chunk = hak_u64_load_relaxed(chunk_at(i));
+    bytes += hak_os_resident_bytes((const void*)(uintptr_t)(chunk & ~1ull), chunk_sizes[chunk & 1]);
+  }
+  return bytes;
+}
+
 hak_lock* hak_metadata_lock(void) { return &metadata.lock; }
 
 uint64_t hak_metadata_used_bytes(void) { return hak_u64_load_relaxed(&metadata.used_bytes); }
@@ -30,6 +58,7 @@ static bool add_chunk_locked(void) {
     if (chunk == NULL) continue;
     metadata.next = chunk;
     metadata.end = chunk + chunk_sizes[i];
+    note_chunk_locked(chunk, i);
     return true;
   }
   return false;

@@ -23,6 +23,9 @@ void* hak_metadata_alloc(size_t size_bytes, size_t alignment);
 /** Bytes handed out so far. */
 uint64_t hak_metadata_used_bytes(void);
 
+/** Bytes of descriptors that are in memory. */
+uint64_t hak_metadata_resident_bytes(void);
+
 hak_lock* hak_metadata_lock(void);
 
 /** For hakmem/view. */

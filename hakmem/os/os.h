@@ -68,6 +68,20 @@ typedef struct hak_os_counters {
 
 hak_os_counters hak_os_read_counters(void);
 
+/** Bytes of the pages of [base, base + size) that are in memory; both may lie amid pages. What is not mapped is not. Pages
+ *  that were read and never written count too, although the kernel has one page of zeroes for all of them. */
+uint64_t hak_os_resident_bytes(const void* base, size_t size_bytes);
+
+/** Resident bytes of the process, as /proc/PID/smaps_rollup says, or else /proc/PID/statm; 0: neither can be read. */
+uint64_t hak_os_rss_bytes(void);
+
+typedef struct hak_os_faults {
+  uint64_t minor, major;
+} hak_os_faults;
+
+/** Page faults of the process up to now. */
+hak_os_faults hak_os_read_faults(void);
+
 /** Forgets what a process learns once: the page size, where the last SuperSlab lay, how many moves have failed. For
  *  tests. */
 void hak_os_reset_for_test(void);

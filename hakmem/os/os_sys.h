@@ -24,6 +24,12 @@ void* hak_os_sys_mremap(void* base, size_t old_bytes, size_t new_bytes, int flag
 uint64_t hak_os_sys_clock_ms(void);
 /** Nanoseconds of the fine monotonic clock. */
 uint64_t hak_os_sys_clock_ns(void);
+/** A byte a page, bit 0: in memory. 0, or -1 and errno. */
+int hak_os_sys_mincore(const void* base, size_t bytes, unsigned char* pages);
+/** Reads the beginning of a file; bytes read, or -1. */
+long hak_os_sys_read_file(const char* path, char* text, size_t bytes);
+/** Page faults of the process. */
+void hak_os_sys_faults(uint64_t* minor, uint64_t* major);
 /** Page size in bytes. */
 size_t hak_os_sys_page_bytes(void);
 /** Sleeps while *word == expected, until a wake or a signal. */

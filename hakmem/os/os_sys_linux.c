@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,6 +37,30 @@ HAK_OS_SEAM uint64_t hak_os_sys_clock_ns(void) {
   struct timespec now = {0, 0};
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* By number: these are for reports, and a name of libc's would be looked up at the start of every process. libc's open and
+ * read are points at which a thread may be cancelled, besides. */
+HAK_OS_SEAM int hak_os_sys_mincore(const void* base, size_t bytes, unsigned char* pages) {
+  return (int)syscall(SYS_mincore, base, bytes, pages);
+}
+
+HAK_OS_SEAM long hak_os_sys_read_file(const char* path, char* text, size_t bytes) {
+  const int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  size_t done = 0;
+  for (long got = 1; got > 0 && done<bytes; done += got> 0 ? (size_t)got : 0) {
+    got = syscall(SYS_read, file, text + done, bytes - done);
+  }
+  syscall(SYS_close, file);
+  return (long)done;
+}
+
+HAK_OS_SEAM void hak_os_sys_faults(uint64_t* minor, uint64_t* major) {
+  struct rusage usage = {0};
+  syscall(SYS_getrusage, RUSAGE_SELF, &usage);
+  *minor = (uint64_t)usage.ru_minflt;
+  *major = (uint64_t)usage.ru_majflt;
 }
 
 HAK_OS_SEAM size_t hak_os_sys_page_bytes(void) {

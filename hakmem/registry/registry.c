@@ -97,6 +97,17 @@ void hak_registry_clear(const void* base, uint32_t units) {
   }
 }
 
+uint64_t hak_registry_resident_bytes(void) {
+  uint64_t bytes = hak_os_resident_bytes(&hak_registry_window, sizeof hak_registry_window);
+  if (hak_registry_leaf_bytes() == 0) return bytes;
+  bytes += hak_os_resident_bytes(hak_registry_root, sizeof hak_registry_root);
+  for (uint32_t i = 0; i < HAK_REGISTRY_ROOT_ENTRIES; i++) {
+    const void* leaf = hak_ptr_load_relaxed(&hak_registry_root[i]); /* nothing is read through it */
+    if (leaf != NULL) bytes += hak_os_resident_bytes(leaf, sizeof(hak_registry_leaf));
+  }
+  return bytes;
+}
+
 #define ROWS                                             \
   HAK_VIEW_STRUCTURE("registry_leaf", hak_registry_leaf) \
   HAK_VIEW_ARRAYS("registry_leaf", hak_registry_leaf, word, owner)

@@ -143,6 +143,9 @@ void hak_registry_clear(const void* base, uint32_t units);
 /** Bytes of leaves mapped so far. */
 uint64_t hak_registry_leaf_bytes(void);
 
+/** Bytes of window, root and leaves that are in memory. */
+uint64_t hak_registry_resident_bytes(void);
+
 /** For hakmem/view. */
 extern const hak_view_part hak_registry_view;
 

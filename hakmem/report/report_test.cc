@@ -1,6 +1,7 @@
 #include "hakmem/report/report.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -216,15 +217,17 @@ TEST_F(Report, SummaryShowsTheFigures) {
   const std::string text = Written(hak_report_summary);
   for (const std::string& line :
        {"hakmem " + std::string(HAK_VERSION_TEXT), "  mapped for blocks  " + SizeText(7 * kMiB),
-        "  live or cached     " + SizeText(64 * 64 + 64 * 16 + 7 * HAK_UNIT_BYTES + 5 * kMiB),
-        "  releasable         " + SizeText(now.releasable_bytes),
+        "    live             " + SizeText(7 * HAK_UNIT_BYTES + 5 * kMiB),
+        "    cached           " + SizeText(64 * 64 + 64 * 16), "  releasable         " + SizeText(now.releasable_bytes),
         "  metadata           " + SizeText(now.metadata_bytes) + " (address space; touched in part)",
-        std::string("  class     slabs    blocks taken"), std::string("     16         1              64"),
-        std::string("     64         1              64"),
+        std::string("  class     slabs            live     cached       free    refills"),
+        std::string("     16         1               0         64       4032          0"),
+        std::string("     64         1               0         64        960          0"),
         "  heaps: all " + std::to_string(now.heaps) + ", parked " + std::to_string(now.parked_heaps),
         std::string("  superslabs: mapped 1, empty 0, spans live 1"),
         "  system calls: map " + std::to_string(os.map_calls) + ", unmap " + std::to_string(os.unmap_calls) +
-            ", purge " + std::to_string(os.purge_calls) + ", move " + std::to_string(os.move_calls),
+            ", purge " + std::to_string(os.purge_calls) + ", move " + std::to_string(os.move_calls) + ", advise " +
+            std::to_string(os.advise_calls) + ", protect " + std::to_string(os.protect_calls),
         "  misuse reported: " + std::to_string(hak_misuse_count())}) {
     EXPECT_NE(("\n" + text).find("\n" + line + "\n"), std::string::npos) << line << "\nis not in\n" << text;
   }
@@ -284,6 +287,85 @@ TEST_F(Report, NothingIsAllocatedAndErrnoIsKept) {
   hak_report_xml([](void* context, const char* piece) { *static_cast<std::string*>(context) += piece; }, &xml);
   EXPECT_EQ(errno, 1234);
   EXPECT_EQ(hak_os_read_counters().map_calls, calls);
+}
+
+// --- everything ---
+
+TEST_F(Report, WhatIsMappedIsAllThere) {
+  TakeRun(hak_size_class_of(64));
+  bool zeroed;
+  hak_slab* span = hak_shared_pool_acquire_span(7, &zeroed);
+  hak_whale* whale = hak_whale_cache_acquire(5 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  hak_stats now;
+  hak_report_read_stats(&now);
+  EXPECT_EQ(now.version, HAK_STATS_VERSION);
+  EXPECT_EQ(now.size_bytes, sizeof now);
+  EXPECT_EQ(now.mapped_bytes, hak_report_read_figures().mapped_bytes);
+  EXPECT_EQ(now.mapped_bytes, now.live_bytes + now.cached_bytes + now.slack_bytes + now.free_bytes);
+  EXPECT_EQ(now.live_bytes, 7 * HAK_UNIT_BYTES + 5 * kMiB);
+  EXPECT_EQ(now.cached_bytes, 64u * 64) << "the run";
+  EXPECT_EQ(now.slack_bytes, HAK_UNIT_BYTES - 64u * 64);
+  EXPECT_EQ(now.live_blocks, 2u);
+  EXPECT_EQ(now.cached_blocks, 64u);
+  EXPECT_EQ(now.returned_bytes, now.unmapped_bytes + now.purged_bytes);
+  hak_shared_pool_release_span(span);
+  hak_whale_cache_release(whale, 1);
+}
+
+TEST_F(Report, WhatIsTouchedIsResident) {
+  bool zeroed;
+  hak_whale* whale = hak_whale_cache_acquire(8 * kMiB, HAK_UNIT_BYTES, &zeroed);
+  hak_stats before, now;
+  hak_report_read_stats(&before);
+  memset(whale->base, 1, 4 * kMiB);
+  hak_report_read_stats(&now);
+  EXPECT_EQ(now.resident_block_bytes, before.resident_block_bytes + 4 * kMiB);
+  EXPECT_GE(now.rss_bytes, before.rss_bytes + 4 * kMiB - 64 * 1024);
+  EXPECT_EQ(now.rss_bytes, now.resident_bytes + now.other_rss_bytes);
+  EXPECT_GE(now.minor_faults, before.minor_faults);
+  hak_whale_cache_release(whale, 1);
+}
+
+TEST_F(Report, AClassesBlocksAreLiveCachedOrFree) {
+  const uint32_t c = hak_size_class_of(64);
+  TakeRun(c);
+  hak_bin* bin = hak_heap_bin(heap_, c);
+  bin->run_mask &= bin->run_mask - 1; /* one goes to the program */
+  hak_report_classes now;
+  hak_report_read_classes(&now);
+  EXPECT_EQ(now.of[c].block_bytes, 64u);
+  EXPECT_EQ(now.of[c].slabs, 1u);
+  EXPECT_EQ(now.of[c].live, 1u);
+  EXPECT_EQ(now.of[c].cached, 63u);
+  EXPECT_EQ(now.of[c].free, hak_size_class_table[c].blocks - 64u);
+  bin->run_mask |= bin->run_mask >> 1; /* back: it was the lowest */
+}
+
+TEST_F(Report, ThreadsAndLocksEnd) {
+  hak_report_thread one;
+  uint64_t count = 0;
+  while (hak_report_read_thread(count, &one)) count++;
+  EXPECT_EQ(count, hak_report_read_figures().heaps);
+  ASSERT_TRUE(hak_report_read_thread(count - 1, &one));
+  hak_report_lock lock;
+  std::string names;
+  for (uint32_t i = 0; hak_report_read_lock(i, &lock); i++) names += std::string(lock.name) + " ";
+  EXPECT_EQ(names, "common parked pool whales metadata ");
+}
+
+TEST(ReportFields, EachHasANameOfItsOwnAndItsPlace) {
+  const auto check = [](const hak_report_field* fields, uint32_t count, size_t first) {
+    std::string names = " ";
+    for (uint32_t i = 0; i < count; i++) {
+      EXPECT_EQ(fields[i].offset, first + i * sizeof(uint64_t)) << fields[i].name;
+      EXPECT_EQ(names.find(std::string(" ") + fields[i].name + " "), std::string::npos) << fields[i].name;
+      EXPECT_NE(fields[i].help[0], 0) << fields[i].name;
+      names += std::string(fields[i].name) + " ";
+    }
+  };
+  check(hak_report_stats_fields, HAK_REPORT_STATS_FIELDS, 2 * sizeof(uint64_t));
+  check(hak_report_class_fields, HAK_REPORT_CLASS_FIELDS, sizeof(uint64_t));
+  check(hak_report_thread_fields, HAK_REPORT_THREAD_FIELDS, 0);
 }
 
 // --- xml ---

@@ -594,6 +594,7 @@ static void add_superslab_figures(hak_shared_pool_figures* out, const hak_supers
     if (slab.size_class == HAK_SLAB_SPAN) {
       out->room_units += hak_bits_count(room_mask(hak_u32_load_relaxed(&head->room)));
       out->live_spans++;
+      out->span_bytes += slab.slab_bytes;
     } else {
       out->live_slabs++;
     }
@@ -614,6 +615,7 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void) {
   out.from_empty = hak_u64_load_relaxed(&counts.from_empty);
   out.from_new = hak_u64_load_relaxed(&counts.from_new);
   out.purged_bytes = hak_u64_load_relaxed(&counts.purged_bytes);
+  out.again_bytes = hak_u64_load_relaxed(&surplus.again_bytes);
   return out;
 }
 
@@ -629,6 +631,41 @@ void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks) {
       taken_blocks[slab.size_class] += slab.taken_blocks;
     }
   }
+}
+
+static void add_remote(const hak_slab* slab, uint64_t* blocks) {
+  if (hak_u32_load_relaxed(&slab->pending) == 0)
+    return; /* else pages of bitmaps would be looked at that nobody has used */
+  const uint32_t size_class = hak_slab_read_figures(slab).size_class;
+  if (size_class >= HAK_SIZE_CLASS_COUNT) return;
+  const uint32_t words = (hak_size_class_table[size_class].blocks + 63u) / 64;
+  for (uint32_t i = 0; i < words; i++) {
+    blocks[size_class] += hak_bits_count(hak_u64_load_relaxed(&slab->remote_bits[i]));
+  }
+}
+
+void hak_shared_pool_count_remote(uint64_t* blocks) {
+  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+    const hak_superslab* superslab = hak_superslab_by_id(id);
+    if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
+    uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
+    for (; heads != 0; heads &= heads - 1) add_remote(&superslab->slabs[__builtin_ctz(heads)], blocks);
+  }
+}
+
+/* A SuperSlab may come and go meanwhile: its address is of some moment, and only the kernel is asked about it. */
+static HAK_READS_RACILY const void* base_of(const hak_superslab* superslab) {
+  return *(char* const volatile*)&superslab->base;
+}
+
+uint64_t hak_shared_pool_resident_bytes(void) {
+  uint64_t bytes = 0;
+  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+    const hak_superslab* superslab = hak_superslab_by_id(id);
+    if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
+    bytes += hak_os_resident_bytes(base_of(superslab), HAK_SUPERSLAB_BYTES);
+  }
+  return bytes;
 }
 
 #define COUNTS __typeof__(counts)

@@ -91,9 +91,11 @@ typedef struct hak_shared_pool_figures {
   uint64_t live_slabs, live_spans;
   uint64_t live_bytes; /* blocks that have left their slabs: with the program, or cached */
   uint64_t slab_bytes; /* units of live slabs and spans */
+  uint64_t span_bytes; /* the spans' part of it */
   /* Acquires by stage. */
   uint64_t from_orphan, from_units, from_empty, from_new;
   uint64_t purged_bytes;
+  uint64_t again_bytes; /* asked for again soon after it went back */
 } hak_shared_pool_figures;
 
 /** Walks the SuperSlabs. Figures of other threads' slabs may be a moment old. */
@@ -101,6 +103,12 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void);
 
 /** Slabs of each class: counts and taken blocks, added to the arrays (HAK_SIZE_CLASS_COUNT long). */
 void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks);
+
+/** Blocks of each class that other threads have freed and no one has merged yet, added to the array likewise. */
+void hak_shared_pool_count_remote(uint64_t* blocks);
+
+/** Bytes of SuperSlabs that are in memory. */
+uint64_t hak_shared_pool_resident_bytes(void);
 
 hak_lock* hak_shared_pool_lock(void);
 

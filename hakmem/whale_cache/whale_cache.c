@@ -373,6 +373,44 @@ hak_whale_cache_figures hak_whale_cache_read_figures(void) {
   return out;
 }
 
+uint64_t hak_whale_cache_again_bytes(void) { return hak_u64_load_relaxed(&whales.surplus.again_bytes); }
+
+enum { WHALES_A_LOOK = 32 };
+
+typedef struct range {
+  const char* base;
+  size_t size_bytes;
+} range;
+
+/* Ranges of the whales of a list from number `first` on; how many. Between two looks the list may have changed: a whale is
+ * seen twice or not at all then. */
+static uint32_t copy_ranges(const whale_list* list, uint64_t first, range* ranges) {
+  uint32_t count = 0;
+  hak_lock_take(&whales.lock);
+  const hak_whale* whale = list->oldest;
+  for (uint64_t i = 0; whale != NULL && i < first; i++) whale = whale->newer;
+  for (; whale != NULL && count < WHALES_A_LOOK; whale = whale->newer) {
+    ranges[count++] = (range){whale->base, whale->size_bytes};
+  }
+  hak_lock_give(&whales.lock);
+  return count;
+}
+
+static uint64_t resident_bytes_of(const whale_list* list) {
+  uint64_t bytes = 0;
+  range ranges[WHALES_A_LOOK];
+  uint32_t count = WHALES_A_LOOK;
+  for (uint64_t first = 0; count == WHALES_A_LOOK; first += count) {
+    count = copy_ranges(list, first, ranges);
+    for (uint32_t i = 0; i < count; i++) bytes += hak_os_resident_bytes(ranges[i].base, ranges[i].size_bytes);
+  }
+  return bytes;
+}
+
+uint64_t hak_whale_cache_resident_bytes(void) {
+  return resident_bytes_of(&whales.live) + resident_bytes_of(&whales.cached);
+}
+
 #define WHALE_ROWS                                                                      \
   HAK_VIEW_STRUCTURE("whale", hak_whale)                                                \
   HAK_VIEW_FIELDS("whale", hak_whale, base, size_bytes, freed_ms, reused, newer, older) \

@@ -70,6 +70,12 @@ typedef struct hak_whale_cache_figures {
 
 hak_whale_cache_figures hak_whale_cache_read_figures(void);
 
+/** Bytes of live and cached whales that are in memory. Locks for a moment at a time, and never while it asks the kernel. */
+uint64_t hak_whale_cache_resident_bytes(void);
+
+/** Bytes that were asked for again soon after they went back to the kernel. */
+uint64_t hak_whale_cache_again_bytes(void);
+
 hak_lock* hak_whale_cache_lock(void);
 
 /** For hakmem/view. */

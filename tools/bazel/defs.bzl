@@ -30,10 +30,11 @@ LAYERS = {
     "report": 8,
     "unified_cache": 8,
     "view": 8,
+    "ctl": 9,
     "hot_box": 9,
-    "lifecycle": 9,
-    "gate": 10,
-    "testing": 11,
+    "lifecycle": 10,
+    "gate": 11,
+    "testing": 12,
 }
 
 # Stand above every layer: the package that assembles the boxes, and those that test them as a whole.

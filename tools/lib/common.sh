@@ -23,7 +23,7 @@ packages_gcc=(gcc g++ libc6-dev)
 packages_gtest=(googletest)
 packages_valgrind=(valgrind)
 # What tools/hakmem and its tests are written with.
-packages_hakmem=(python3 python3-pyelftools python3-rich python3-protobuf)
+packages_hakmem=(python3 python3-pyelftools python3-rich python3-protobuf python3-prometheus-client)
 
 # The clang that this release calls just `clang`, with the run-time libraries of its sanitizers.
 packages_clang() {

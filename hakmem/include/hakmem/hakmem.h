@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HAK_VERSION_MAJOR 0
 #define HAK_VERSION_MINOR 1
@@ -112,6 +113,111 @@ HAK_API int hak_option_get(const char* name, char* out, size_t size);
 
 /** Writes a plain-text summary to stderr. */
 HAK_API void hak_stats_print(void);
+
+/** What HAKMEM holds, and what it has done since the process started. Figures of bytes and counts are of a moment, each on
+ *  its own: while other threads run they need not fit each other to the last block. Blocks count with their usable size.
+ *  New fields are added at the end only, and `size_bytes` says how far a library fills them in. */
+typedef struct hak_stats {
+  uint64_t version;    /**< HAK_STATS_VERSION of the library. */
+  uint64_t size_bytes; /**< Bytes of this structure that were filled in; the rest is left alone. */
+
+  /* Memory in bytes: mapped = live + cached + slack + free. */
+  uint64_t mapped_bytes; /**< Mapped for blocks. */
+  uint64_t live_bytes;   /**< In blocks that the program has. */
+  uint64_t
+      cached_bytes; /**< In free blocks that threads cache, or that are on their way to the thread they came from. */
+  uint64_t slack_bytes;      /**< In slabs that are in use: free blocks, and what their blocks leave over at the end. */
+  uint64_t free_bytes;       /**< In no slab; large freed blocks among it. */
+  uint64_t releasable_bytes; /**< The part of free_bytes that may be resident: what a trim can give back at most. */
+  uint64_t metadata_bytes;   /**< Address space for descriptors, besides. */
+
+  /* What the kernel says; 0 where it says nothing. */
+  uint64_t rss_bytes;               /**< Resident in the whole process. */
+  uint64_t resident_bytes;          /**< The part of it that is HAKMEM's: of mapped_bytes and of its tables. */
+  uint64_t resident_block_bytes;    /**< The part of mapped_bytes that is resident. */
+  uint64_t resident_metadata_bytes; /**< Descriptors and tables, likewise. */
+  uint64_t other_rss_bytes;         /**< rss_bytes - resident_bytes: program, libraries, stacks, mappings of others. */
+  uint64_t returned_bytes;          /**< Given back up to now, as ranges of addresses: by munmap and by madvise. */
+  uint64_t unmapped_bytes;          /**< By munmap. */
+  uint64_t purged_bytes;            /**< By madvise. */
+  uint64_t again_bytes;  /**< Asked for again soon after it had gone back: its pages were faulted in twice. */
+  uint64_t minor_faults; /**< Page faults of the whole process that read nothing from disk. */
+  uint64_t major_faults; /**< Those that did. */
+
+  /* What there is. */
+  uint64_t live_blocks;   /**< Blocks that the program has. */
+  uint64_t cached_blocks; /**< As cached_bytes. */
+  uint64_t slabs;         /**< Slabs in use: blocks of one size. */
+  uint64_t spans;         /**< Blocks of whole units of 64 KiB. */
+  uint64_t whales;        /**< Blocks with a mapping of their own. */
+  uint64_t cached_whales; /**< Such that were freed and are kept. */
+  uint64_t superslabs;    /**< Mappings of 2 MiB that slabs and spans lie in. */
+  uint64_t empty_superslabs;
+  uint64_t active_threads; /**< Threads that have allocated and not ended. */
+  uint64_t parked_heaps;   /**< Heaps of ended threads, for the next ones. */
+
+  /* What was done, up to now. */
+  uint64_t from_orphan; /**< Slabs taken over from ended threads. */
+  uint64_t from_units;  /**< Slabs and spans made in unused units of a SuperSlab. */
+  uint64_t from_empty;  /**< In an empty SuperSlab that was kept. */
+  uint64_t from_new;    /**< In a new mapping. */
+  uint64_t slabs_released;
+  uint64_t whales_from_cache; /**< Blocks with a mapping of their own that a cached one served. */
+  uint64_t whales_from_new;   /**< Such that were mapped. */
+  uint64_t whales_moved;      /**< Such that realloc moved without copying. */
+  uint64_t whales_resized;    /**< Such that realloc lengthened where they lie. */
+  uint64_t refills;           /**< Calls of malloc that found their cache empty. */
+  uint64_t refilled_blocks;   /**< Blocks that went into caches then. */
+  uint64_t spills;            /**< Calls of free that found their cache full. */
+  uint64_t spilled_blocks;    /**< Blocks that left caches for their slabs. */
+  uint64_t written_through;   /**< Frees that went to their slab at once. */
+  uint64_t malloc_hits_min;   /**< Calls of malloc that a cache served, at least: hits are not counted. */
+  uint64_t free_hits_min;     /**< Calls of free that a cache took, at least. */
+  uint64_t remote_words;      /**< Sets of up to 64 blocks that threads sent home to other threads. */
+  uint64_t remote_blocks;     /**< Blocks that came home so. */
+  uint64_t merges;            /**< Times that they were collected. */
+  uint64_t caps_raised;       /**< Verdicts of the adaptive cache engine: a cache may hold more. */
+  uint64_t caps_lowered;      /**< Less. */
+  uint64_t cap_reviews;       /**< Times that a thread's caches were reviewed. */
+  uint64_t growth_flushes;    /**< Times that idle caches were emptied because the process had to grow. */
+  uint64_t surplus_flushes;   /**< Times that caches were emptied because too much was free. */
+  uint64_t map_calls;         /**< mmap. */
+  uint64_t unmap_calls;       /**< munmap. */
+  uint64_t purge_calls;       /**< madvise that gives pages back. */
+  uint64_t advise_calls;      /**< madvise about huge pages. */
+  uint64_t move_calls;        /**< mremap. */
+  uint64_t protect_calls;     /**< mprotect. */
+  uint64_t lock_waits;        /**< Takes of HAKMEM's locks that found them held. */
+  uint64_t lock_sleeps;       /**< Of these, that had to sleep. */
+  uint64_t misuse_reports;    /**< Double frees and the like. */
+} hak_stats;
+
+#define HAK_STATS_VERSION 1
+
+/** Fills the first `size` bytes of *out (sizeof *out as the caller was compiled). 0, or EINVAL where `size` has no room for
+ *  `version` and `size_bytes`. Walks all of HAKMEM's descriptors and asks the kernel which pages are resident: about a
+ *  millisecond a GiB. Allocates nothing and stops nobody. */
+HAK_API int hak_stats_get(hak_stats* out, size_t size);
+
+/** Takes a text in pieces; `text` is not terminated. May allocate. */
+typedef void (*hak_write)(void* context, const char* text, size_t length);
+
+/** The same figures, those of each size class, thread and lock, and the options, as one JSON object. */
+HAK_API void hak_stats_json(hak_write write, void* context);
+
+/** The same as OpenMetrics text, for Prometheus and its like. */
+HAK_API void hak_stats_openmetrics(hak_write write, void* context);
+
+/** Reads and writes by name; hak_ctl_names has them all. Where `old_value` is not NULL, *old_size is the room there on entry
+ *  and the size of the value afterwards. A number is a uint64_t; a text is a string that ends with a NUL byte. Where
+ *  `new_value` is not NULL the value is written, after the old one has been read; actions are written too, and take any number.
+ *  0; ENOENT: no such name; EINVAL: no room for the old value (*old_size then says what is needed), or the new one is of the
+ *  wrong size or out of range; EPERM: it cannot be written, or not be read.
+ *  Figures ("stats...") are those of the moment when "epoch" was last written, or of the first look. */
+HAK_API int hak_ctl(const char* name, void* old_value, size_t* old_size, const void* new_value, size_t new_size);
+
+/** The names that hak_ctl knows, one a line: the name, r, w or rw, number or text, and what it is. <n> stands for a number. */
+HAK_API void hak_ctl_names(hak_write write, void* context);
 
 /** "major.minor.patch" of the library in use. */
 HAK_API const char* hak_version(void);

@@ -194,7 +194,7 @@ class Reports(unittest.TestCase):
     def test_malloc_stats_go_to_stderr(self) -> None:
         outcome = run("introspection", "stats")
         self.assertEqual((outcome.status, outcome.stdout), (0, "ok\n"), str(outcome))
-        for text in ("mapped for blocks", "class     slabs    blocks taken", "misuse reported: 0\n"):
+        for text in ("mapped for blocks", "class     slabs            live     cached", "misuse reported: 0\n"):
             self.assertIn(text, outcome.stderr)
 
 
