@@ -148,6 +148,8 @@ typedef struct hak_heap {
   hak_outbox_entry outbox[HAK_OUTBOX_ENTRIES];
   /** 1 while the thread is in a slow path; read in the child of a fork. */
   hak_atomic_u32 in_slow_path;
+  /** 1 while somebody merges what is posted in the mailboxes. Sync: who may, atomic rel/acq */
+  hak_atomic_u32 is_draining;
   uint32_t slow_ticks;
   uint32_t surplus_seen; /* hak_shared_pool_surplus_count when the caches were last emptied for it */
   /* Frees of other threads' blocks that found none of their word in the out-box, since the thread came; halved an epoch. */

@@ -30,6 +30,7 @@ uint64_t hak_purge_tick(void) {
   const uint64_t start_ns = hak_latency_start();
   hak_shared_pool_drain_parked(PARKED_HEAPS_PER_PURGE);
   hak_shared_pool_drain_common();
+  hak_shared_pool_drain_complete();
   hak_shared_pool_purge(now_ms, decay_ms);
   const uint64_t ages = 1 + (now_ms - due) / (next - now_ms);
   hak_shared_pool_age(ages);
@@ -43,6 +44,7 @@ uint64_t hak_purge_all(void) {
   const uint64_t now_ms = hak_os_now_ms();
   const uint64_t before = hak_shared_pool_purged_bytes();
   hak_shared_pool_drain_parked(UINT32_MAX);
+  hak_shared_pool_drain_complete();
   hak_shared_pool_purge(now_ms, 0);
   return hak_shared_pool_purged_bytes() - before + hak_whale_cache_purge(now_ms, 0);
 }

@@ -5,8 +5,13 @@
 
 enum {
   /* An entry is published when it holds this many bytes, full word or not: idle threads sit on little. */
-  ENTRY_BYTES_MAX = 16 * 1024
+  ENTRY_BYTES_MAX = 4 * 1024,
+  /* Slabs of one mailbox that are looked at to find complete ones. */
+  WALK_MAX = 64
 };
+
+/* The stack of slabs that were complete when they came here. */
+static hak_atomic_ptr complete_head HAK_START_DATA;
 
 static void push_to_mailbox(hak_mailbox* mailbox, hak_slab* slab) {
   void* head = hak_ptr_load_relaxed(&mailbox->head);
@@ -32,13 +37,47 @@ static bool notify_owner(hak_slab* slab) {
   }
 }
 
+/* A bitmap word that has `blocks` blocks, or its share of them. */
+static uint64_t full_word(uint32_t blocks) { return blocks >= 64 ? ~0ull : hak_bits_low_mask(blocks); }
+
+/* Every block is in remote_bits. Any slab may be asked, also one that changes hands: its class is read from `shape`. */
+static bool is_complete(const hak_slab* slab) {
+  const uint32_t size_class = hak_u32_load_relaxed(&slab->shape) & 0xff;
+  if (size_class >= HAK_SIZE_CLASS_COUNT) return false; /* a span by now */
+  const uint32_t blocks = hak_size_class_table[size_class].blocks;
+  /* Downwards: blocks are often freed in the order of their addresses, and then the first look tells. */
+  for (uint32_t word = (blocks + 63) / 64; word-- > 0;) {
+    if (hak_u64_load_seq(&slab->remote_bits[word]) != full_word(blocks - word * 64)) return false;
+  }
+  return true;
+}
+
+/* Of several who fill a word each, the last to set bits sees them all. */
+static HAK_NOINLINE void post_if_complete(hak_slab* slab, uint32_t word) {
+  /* Most often not, and where blocks are freed downwards the word below tells. */
+  if (word != 0 && hak_u64_load_seq(&slab->remote_bits[word - 1]) != ~0ull) return;
+  if (!is_complete(slab)) return;
+  /* Pairs with the exchange in hak_remote_free_take_complete: who takes it from there looks at the bits afterwards. */
+  if (hak_u32_exchange_seq(&slab->complete, 1) != 0) return;
+  void* head = hak_ptr_load_relaxed(&complete_head);
+  do {
+    slab->complete_next = (hak_slab*)head;
+    /* Release: complete_next. Pairs with the exchange in hak_remote_free_take_complete. */
+  } while (!hak_ptr_cas_seq(&complete_head, &head, slab));
+}
+
 /* Sets the bits and sees to it that the owner learns of them. *twice: those that were set already. What comes with them
  * is not lost: the word was not empty, so whoever set its first bit has yet to reach the owner, or has. */
-static hak_remote_free_result publish(hak_slab* slab, uint32_t word, uint64_t mask, uint64_t* twice) {
+static inline hak_remote_free_result publish(hak_slab* slab, uint32_t word, uint64_t mask, uint64_t* twice) {
+  const uint64_t full = full_word(slab->blocks - word * 64u); /* before our blocks are free: it may be another's then */
   /* Pairs with the exchange in collect_bits. */
-  *twice = hak_u64_fetch_or_seq(&slab->remote_bits[word], mask) & mask;
-  if (hak_u32_load_seq(&slab->pending) != 0) return HAK_REMOTE_FREE_DONE;
-  return notify_owner(slab) ? HAK_REMOTE_FREE_TO_PARKED : HAK_REMOTE_FREE_DONE;
+  const uint64_t before = hak_u64_fetch_or_seq(&slab->remote_bits[word], mask);
+  *twice = before & mask;
+  const bool is_posted = hak_u32_load_seq(&slab->pending) != 0;
+  const bool to_parked = !is_posted && notify_owner(slab);
+  /* After it was posted, so that who takes it finds it in the mailbox. */
+  if (HAK_UNLIKELY((before | mask) == full)) post_if_complete(slab, word);
+  return to_parked ? HAK_REMOTE_FREE_TO_PARKED : HAK_REMOTE_FREE_DONE;
 }
 
 hak_remote_free_result hak_remote_free_publish(hak_slab* slab, uint32_t word, uint64_t mask) {
@@ -140,6 +179,7 @@ static bool relist(hak_bin* bin, hak_slab* slab) {
 
 hak_slab* hak_remote_free_drain(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   hak_mailbox* mailbox = hak_heap_mailbox(heap, size_class);
+  hak_u32_store_relaxed(&heap->is_draining, 1); /* seen by whoever meets a pending that is cleared below */
   hak_slab* posted = (hak_slab*)hak_ptr_exchange_seq(&mailbox->head, NULL);
   hak_slab* empty = NULL;
   while (posted != NULL) {
@@ -159,5 +199,71 @@ hak_slab* hak_remote_free_drain(hak_heap* heap, hak_bin* bin, uint32_t size_clas
       empty = slab;
     }
   }
+  hak_u32_store_release(&heap->is_draining, 0); /* pairs with the load in take_from */
   return empty;
+}
+
+/* --- slabs that others have freed whole --- */
+
+/* Gives a mailbox back the stack that was taken out of it. What was pushed meanwhile comes before it. */
+static void put_back(hak_mailbox* mailbox, hak_slab* first) {
+  while (first != NULL) {
+    void* head = NULL;
+    /* Release: the links. Pairs with the exchange in hak_remote_free_drain. */
+    if (hak_ptr_cas_seq(&mailbox->head, &head, first)) return;
+    hak_slab* newer = (hak_slab*)hak_ptr_exchange_seq(&mailbox->head, NULL);
+    if (newer == NULL) continue; /* drained between our two looks */
+    hak_slab* last = newer;
+    while (last->pending_next != NULL) last = last->pending_next;
+    last->pending_next = first;
+    first = newer;
+  }
+}
+
+/* Nobody else has a pointer to the slab, or can come by one. The mailbox goes first: a publisher of its last blocks who
+ * has yet to look at pending must find either the mark, or no owner. */
+static void take_slab(hak_slab* slab) {
+  hak_ptr_store_seq(&slab->mailbox, NULL);
+  hak_u32_exchange_seq(&slab->pending, 0);
+  for (uint32_t i = 0; i < slab->words; i++) {
+    slab->free_bits[i] = hak_u64_exchange_seq(&slab->remote_bits[i], 0);
+  }
+  slab->first_word = 0;
+  hak_u32_store_relaxed(&slab->free_count, slab->blocks);
+}
+
+/* Takes the complete slabs of `mailbox`, in front of the list `taken`. A slab that is popped here stays pending, so that its
+ * owner cannot come by it again; but he may be amid collecting it, where a late publisher posted it once more. */
+static hak_slab* take_from(hak_mailbox* mailbox, hak_slab* taken) {
+  hak_slab* first = (hak_slab*)hak_ptr_exchange_seq(&mailbox->head, NULL);
+  hak_slab** link = &first;
+  /* Pairs with the store at the end of hak_remote_free_drain. */
+  const uint32_t walk = hak_u32_load_acquire(&mailbox->heap->is_draining) ? 0 : WALK_MAX;
+  for (uint32_t i = 0; *link != NULL && i < walk; i++) {
+    hak_slab* slab = *link;
+    if (hak_ptr_load_seq(&slab->mailbox) != mailbox || !is_complete(slab)) {
+      link = &slab->pending_next;
+      continue;
+    }
+    *link = slab->pending_next;
+    take_slab(slab);
+    slab->next = taken;
+    taken = slab;
+  }
+  put_back(mailbox, first);
+  return taken;
+}
+
+hak_slab* hak_remote_free_take_complete(void) {
+  if (hak_ptr_load_relaxed(&complete_head) == NULL) return NULL;
+  hak_slab* posted = (hak_slab*)hak_ptr_exchange_seq(&complete_head, NULL);
+  hak_slab* taken = NULL;
+  while (posted != NULL) {
+    hak_slab* slab = posted;
+    posted = slab->complete_next; /* before complete is cleared: afterwards it is another's */
+    hak_u32_exchange_seq(&slab->complete, 0);
+    hak_mailbox* mailbox = (hak_mailbox*)hak_ptr_load_seq(&slab->mailbox);
+    if (mailbox != NULL) taken = take_from(mailbox, taken); /* else its owner was faster, or an earlier walk */
+  }
+  return taken;
 }

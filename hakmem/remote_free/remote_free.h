@@ -6,16 +6,19 @@
  *   2. remote_bits not all zero and pending == 0: the publisher that set the bit has yet to look at pending.
  *   3. pending == 1: the slab is on one pending stack, or one thread is about to push it or to look at it again.
  *   4. pending_next belongs to the thread that turned pending from 0 to 1, until who pops the slab clears pending.
+ *   5. A slab is complete when all its blocks are in remote_bits. Its owner then has no pointer to it but by its mailbox
+ *      (warm_pool.h, invariant 3). Who pops it there while the owner does not merge may take it: the owner may sleep for long.
  * Threads: push and publish any thread, with its own heap; collect the owner of the mailbox (or who holds the
- *   parked-heap lock for a parked owner).
+ *   parked-heap lock for a parked owner); take complete slabs any.
  * Ordering: a Dekker pair on (remote_bits, pending), both sides sequentially consistent. The publisher sets bits, then
  *   reads pending; the collector clears pending, then reads bits: one of the two sees the other. A second such pair
  *   on (mailbox, pending) covers slabs that change owner: docs/memory_order.md.
  * Cost: a push that joins an entry is about 25 instructions and no atomic; one locked instruction per published word
- *   of up to 64 blocks, two more for the first on a slab that is not pending.
+ *   of up to 64 blocks, two more for the first on a slab that is not pending, and two for the last of a slab.
  * Fails: never.  Fork: inherited; a slab whose publisher vanished between bits and pending keeps these bits unseen until
  *   the next remote free to it. One whose publisher vanished between pending and push stays pending: in the child no
- *   remote free to it is merged any more, a loss of one slab at most for each thread that vanished. */
+ *   remote free to it is merged any more, a loss of one slab at most for each thread that vanished. One that
+ *   vanished amid hak_remote_free_take_complete leaves those of one mailbox so. */
 #ifndef HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
 #define HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
 
@@ -69,6 +72,11 @@ void hak_remote_free_reject(hak_slab* slab);
 
 /** Publishes all that the out-box of `heap` holds. */
 void hak_remote_free_flush(hak_heap* heap);
+
+/** Takes the slabs all of whose blocks other threads than the owner have freed, and whose owner has not yet looked: every
+ *  block free, without an owner, registry words unchanged. A list by `next`, for the caller to release. What lies deep in a
+ *  long stack of posted slabs stays, for its owner to find. */
+hak_slab* hak_remote_free_take_complete(void);
 
 /** True when slabs are posted in `mailbox`; a hint. */
 HAK_ALWAYS_INLINE bool hak_remote_free_is_posted(const hak_mailbox* mailbox) {

@@ -94,10 +94,10 @@ TEST_F(RemoteFree, Invariant1ABlockWaitsThenIsPublishedThenCollected) {
   EXPECT_EQ(Count(owner_->counters.remote_merged), 1u);
 }
 
-TEST_F(RemoteFree, AnEntryIsPublishedWith64BlocksOr16KiB) {
+TEST_F(RemoteFree, AnEntryIsPublishedWith64BlocksOr4KiB) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     TestSlab& slab = NewSlab(c);
-    const uint32_t by_bytes = std::max(1u, 16 * 1024 / slab->block_bytes);
+    const uint32_t by_bytes = std::max(1u, 4 * 1024 / slab->block_bytes);
     const uint32_t room = std::min(64u, by_bytes);
     const uint32_t fits = std::min<uint32_t>(room, slab->blocks); /* blocks of the first word */
     for (uint32_t i = 0; i + 1 < fits; i++) ASSERT_EQ(Push(slab, i), HAK_REMOTE_FREE_DONE);
@@ -126,7 +126,7 @@ TEST_F(RemoteFree, ADisplacedEntryIsPublished) {
 }
 
 TEST_F(RemoteFree, TryJoinOnlyJoins) {
-  TestSlab& slab = NewSlab(hak_size_class_of(4096)); /* four blocks an entry */
+  TestSlab& slab = NewSlab(hak_size_class_of(1024)); /* four blocks an entry */
   hak_heap* freer = freer_.get();
   EXPECT_FALSE(hak_remote_free_try_join(freer, slab.get(), 0)) << "no entry yet";
   EXPECT_EQ(WaitingCount(), 0u);
@@ -134,7 +134,7 @@ TEST_F(RemoteFree, TryJoinOnlyJoins) {
   EXPECT_TRUE(hak_remote_free_try_join(freer, slab.get(), 1));
   EXPECT_FALSE(hak_remote_free_try_join(freer, slab.get(), 1)) << "twice";
   EXPECT_FALSE(hak_remote_free_try_join(freer, slab.get(), 0)) << "twice";
-  TestSlab& another = NewSlab(hak_size_class_of(4096));
+  TestSlab& another = NewSlab(hak_size_class_of(1024));
   EXPECT_FALSE(hak_remote_free_try_join(freer, another.get(), 2)) << "another slab's";
   EXPECT_TRUE(hak_remote_free_try_join(freer, slab.get(), 2));
   EXPECT_FALSE(hak_remote_free_try_join(freer, slab.get(), 3)) << "would fill it";

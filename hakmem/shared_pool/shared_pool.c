@@ -26,7 +26,9 @@ static hak_atomic_u64 clock_ms HAK_START_DATA;
 static hak_surplus surplus HAK_START_DATA;
 static hak_atomic_u32 surplus_next HAK_START_DATA; /* id from which on the next surplus is looked for */
 static hak_atomic_u32 surplus_count HAK_START_DATA;
-static struct { hak_atomic_u64 from_orphan, from_units, from_empty, from_new, purged_bytes; } counts HAK_START_DATA;
+static struct {
+  hak_atomic_u64 from_orphan, from_units, from_empty, from_new, complete, purged_bytes;
+} counts HAK_START_DATA;
 
 hak_lock* hak_shared_pool_lock(void) { return hak_superslab_lock(); }
 
@@ -292,10 +294,18 @@ static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
   return slab;
 }
 
+/* Releases the slabs that others than their owners have freed whole. */
+static void release_complete(void) {
+  hak_slab* taken = hak_remote_free_take_complete();
+  for (const hak_slab* slab = taken; slab != NULL; slab = slab->next) hak_u64_fetch_add_relaxed(&counts.complete, 1);
+  dissolve_list(taken);
+}
+
 HAK_ALWAYS_INLINE hak_slab* acquire_slab(hak_heap* heap, uint32_t size_class) {
   hak_slab* slab = adopt_orphan_slab(heap, size_class);
   if (slab != NULL) return slab;
   const uint32_t units = hak_size_class_table[size_class].units;
+  release_complete();
   slab = acquire_units(units);
   if (slab == NULL) return NULL;
   hak_slab_init(slab, size_class, is_zeroed(slab, units));
@@ -552,6 +562,11 @@ void hak_shared_pool_drain_common(void) {
   settle_free();
 }
 
+void hak_shared_pool_drain_complete(void) {
+  release_complete();
+  settle_free();
+}
+
 /* --- purge --- */
 
 static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
@@ -611,6 +626,7 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void) {
   }
   out.empty_superslabs = hak_empty_cache_count();
   out.from_orphan = hak_u64_load_relaxed(&counts.from_orphan);
+  out.complete = hak_u64_load_relaxed(&counts.complete);
   out.from_units = hak_u64_load_relaxed(&counts.from_units);
   out.from_empty = hak_u64_load_relaxed(&counts.from_empty);
   out.from_new = hak_u64_load_relaxed(&counts.from_new);

@@ -18,7 +18,7 @@
  *   or purge stay lost; the sums by which surplus is told count them.
  *
  * Stages of an acquire, in turn:
- *   orphan's partial slab -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
+ *   orphan's partial slab -> (what others have freed whole is released) -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
  * Tiers by free units: 1..15 hot, fill these first; 16..31 draining, leave these alone, so that they empty and go
  * back whole; 32 empty. */
 #ifndef HAKMEM_SHARED_POOL_SHARED_POOL_H_
@@ -60,7 +60,10 @@ bool hak_shared_pool_grow_span(hak_slab* slab, uint32_t units);
  *  when somebody else holds the parked-heap lock. */
 void hak_shared_pool_drain_parked(uint32_t count);
 
-/** The same for the common heap: its next user would do it too, but there may be none for long. */
+/** Releases the slabs of any heap all of whose blocks other threads have freed: their owners may sleep. */
+void hak_shared_pool_drain_complete(void);
+
+/** As hak_shared_pool_drain_parked for the common heap: its next user would do it too, but there may be none for long. */
 void hak_shared_pool_drain_common(void);
 
 /** Gives memory back that has been free for `decay_ms` (0: all of it) at `now_ms`: dirty free units, empty
@@ -94,6 +97,8 @@ typedef struct hak_shared_pool_figures {
   uint64_t span_bytes; /* the spans' part of it */
   /* Acquires by stage. */
   uint64_t from_orphan, from_units, from_empty, from_new;
+  /** Slabs released because others than their owners had freed all of them. */
+  uint64_t complete;
   uint64_t purged_bytes;
   uint64_t again_bytes; /* asked for again soon after it went back */
 } hak_shared_pool_figures;

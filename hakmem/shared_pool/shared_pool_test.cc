@@ -480,7 +480,8 @@ TEST_F(SharedPool, DrainGoesRoundTheParkedHeaps) {
     hak_slab* slab = hak_shared_pool_acquire(heap, kOneUnitClass);
     hak_heap_bin(heap, kOneUnitClass)->stride = slab->block_bytes;
     hak_slab_take_run(slab);
-    hak_remote_free_publish(slab, 0, ~0ull);
+    hak_slab_give_word(slab, 0, 1); /* else an acquire may take it */
+    hak_remote_free_publish(slab, 0, ~1ull);
   }
   for (hak_heap* heap : heaps) hak_heap_park(heap); /* all slabs acquired: an acquire looks at parked heaps */
   const uint32_t parked = hak_heap_parked_count();
@@ -490,6 +491,89 @@ TEST_F(SharedPool, DrainGoesRoundTheParkedHeaps) {
   for (uint32_t i = 0; i < parked + 1; i++) hak_shared_pool_drain_parked(1); /* once more: it may begin amid the list */
   for (uint32_t i = 0; i < parked; i++) hak_shared_pool_drain_parked(1);
   EXPECT_EQ(Figures().live_slabs, 0u);
+}
+
+// --- slabs that others have freed whole, of owners that sleep ---
+
+// A slab of `owner`'s, every block of which is out.
+hak_slab* TakenSlab(hak_heap* owner) {
+  hak_slab* slab = hak_shared_pool_acquire(owner, kOneUnitClass);
+  while (hak_slab_free_count(slab) != 0) hak_slab_take_run(slab);
+  return slab;
+}
+
+TEST_F(SharedPool, AnAcquireTakesWhatOthersHaveFreedWhole) {
+  hak_heap* sleeper = hak_heap_acquire(kHeapLimit);
+  hak_slab* slab = TakenSlab(sleeper);
+  hak_slab* kept = TakenSlab(sleeper);
+  const uint64_t complete_before = Figures().complete;
+  hak_remote_free_publish(slab, 0, ~0ull);
+  hak_remote_free_publish(kept, 0, ~1ull);
+  EXPECT_EQ(Acquire(kOneUnitClass), slab) << "the lowest free unit";
+  EXPECT_EQ(Figures().complete, complete_before + 1);
+  EXPECT_EQ(hak_registry_word(slab->base), reinterpret_cast<uint64_t>(hak_heap_bin(heap_, kOneUnitClass)));
+  EXPECT_EQ(hak_u32_load_relaxed(&slab->pending), 0u);
+  EXPECT_TRUE(hak_slab_is_empty(slab));
+  EXPECT_TRUE(hak_remote_free_is_posted(hak_heap_mailbox(sleeper, kOneUnitClass))) << "the other one stays";
+  EXPECT_EQ(hak_ptr_load_relaxed(&kept->mailbox), hak_heap_mailbox(sleeper, kOneUnitClass));
+  Release(slab);
+  hak_remote_free_publish(kept, 0, 1);
+  hak_shared_pool_drain_complete();
+  EXPECT_EQ(Figures().live_slabs, 0u);
+  EXPECT_FALSE(hak_remote_free_is_posted(hak_heap_mailbox(sleeper, kOneUnitClass)));
+  hak_heap_park(sleeper);
+}
+
+TEST_F(SharedPool, EveryClassIsTakenWhole) {
+  hak_heap* sleeper = hak_heap_acquire(kHeapLimit);
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_slab* slab = hak_shared_pool_acquire(sleeper, c);
+    ASSERT_NE(slab, nullptr);
+    while (hak_slab_free_count(slab) != 0) hak_slab_take_run(slab);
+    for (uint32_t first = 0; first < slab->blocks; first += 64) {
+      hak_shared_pool_drain_complete();
+      ASSERT_NE(hak_ptr_load_relaxed(&slab->mailbox), nullptr) << c << ": blocks are out";
+      const uint32_t left = slab->blocks - first;
+      hak_remote_free_publish(slab, first / 64, left >= 64 ? ~0ull : (1ull << left) - 1);
+    }
+    hak_shared_pool_drain_complete();
+    EXPECT_EQ(Figures().live_slabs, 0u) << c;
+  }
+  hak_heap_park(sleeper);
+}
+
+TEST_F(SharedPool, ACompleteSlabDeepInAMailboxIsItsOwners) {
+  hak_heap* sleeper = hak_heap_acquire(kHeapLimit);
+  std::vector<hak_slab*> slabs;
+  for (int i = 0; i < 65; i++) slabs.push_back(TakenSlab(sleeper));
+  hak_remote_free_publish(slabs[0], 0, ~0ull);
+  for (int i = 1; i < 65; i++) hak_remote_free_publish(slabs[i], 0, 1);
+  hak_shared_pool_drain_complete();
+  EXPECT_EQ(Figures().live_slabs, 65u);
+  hak_bin* bin = hak_heap_bin(sleeper, kOneUnitClass);
+  EXPECT_EQ(hak_remote_free_drain(sleeper, bin, kOneUnitClass), slabs[0]) << "all are still posted";
+  Release(slabs[0]);
+  for (int i = 1; i < 65; i++) {
+    EXPECT_EQ(hak_slab_free_count(slabs[i]), 1u) << i;
+    hak_slab_list_remove(&bin->partial, slabs[i]);
+    hak_slab_give_word(slabs[i], 0, ~1ull);
+    Release(slabs[i]);
+  }
+  hak_heap_park(sleeper);
+}
+
+TEST_F(SharedPool, NothingIsTakenFromAnOwnerWhoMerges) {
+  hak_heap* owner = hak_heap_acquire(kHeapLimit);
+  hak_slab* slab = TakenSlab(owner);
+  hak_remote_free_publish(slab, 0, ~0ull);
+  hak_u32_store_relaxed(&owner->is_draining, 1);
+  hak_shared_pool_drain_complete();
+  EXPECT_EQ(Figures().live_slabs, 1u);
+  hak_u32_store_relaxed(&owner->is_draining, 0);
+  hak_slab* empty = hak_remote_free_drain(owner, hak_heap_bin(owner, kOneUnitClass), kOneUnitClass);
+  EXPECT_EQ(empty, slab);
+  Release(empty);
+  hak_heap_park(owner);
 }
 
 // --- figures ---

@@ -7,8 +7,8 @@
  *   3. Words below `first_word` of free_bits are 0.
  *   4. Blocks of words from `fresh_word` on have not been handed out since their pages were last known to be zero. In a
  *      slab of one word `clean_bits` says so block by block, and `fresh_word` is 1: bits of it are bits of free_bits.
- *   5. `mailbox` is NULL while the slab belongs to nobody; else it is changed only by the owning thread, or under the
- *      parked-heap lock when the owner is parked.
+ *   5. `mailbox` is NULL while the slab belongs to nobody; else it is changed only by the owning thread, under the
+ *      parked-heap lock when the owner is parked, or by who takes a complete slab (remote_free).
  *   6. The remote line outlives every owner: acquire and release of a slab leave it alone.
  * Threads: as marked at each field; each group has a cache line of its own, by who writes it.
  * Ordering: remote_free has the protocol.
@@ -66,8 +66,10 @@ typedef struct hak_slab {
 
   /* Remote-written. */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES)
-  hak_atomic_u32 pending;        /* 1: on a pending stack, or on its way there. Sync: atomic seq */
-  struct hak_slab* pending_next; /* Sync: who set pending, until who clears it */
+  hak_atomic_u32 pending;         /* 1: on a pending stack, or on its way there. Sync: atomic seq */
+  struct hak_slab* pending_next;  /* Sync: who set pending, until who clears it */
+  hak_atomic_u32 complete;        /* 1: on the stack of complete slabs, or on its way there. Sync: atomic seq */
+  struct hak_slab* complete_next; /* Sync: who set complete, until who clears it */
 } hak_slab;
 
 HAK_STATIC_ASSERT(sizeof(hak_slab) == 3 * HAK_CACHE_LINE_BYTES, "one line a writer");

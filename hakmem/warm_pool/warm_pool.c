@@ -41,7 +41,7 @@ static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
     slab = hak_shared_pool_acquire(heap, bin->size_class);
     if (slab == NULL) return NULL;
   }
-  bin->current = slab; /* the old one is full: in no list until a block of it comes back */
+  bin->current = slab;
   return slab;
 }
 
@@ -51,6 +51,8 @@ bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin) {
   if (slab == NULL) return false;
   HAK_AUDIT(hak_slab_is_valid(slab));
   const hak_slab_run run = hak_slab_take_run(slab);
+  /* Before a block of it is out: once others have freed them all, somebody may take the slab (invariant 3). */
+  if (hak_slab_free_count(slab) == 0) bin->current = NULL;
   bin->run_mask = run.mask;
   bin->run_base = run.base;
   bin->run_zeroed = run.zeroed;

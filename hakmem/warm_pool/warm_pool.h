@@ -1,8 +1,9 @@
 /* Purpose: a thread's own slabs: where runs come from, where its frees go back to.
  * Owns: each bin's current slab and list of partial slabs.
  * Invariants:
- *   1. A slab of the bin with free blocks is current or in bin->partial; a full one is in neither.
+ *   1. A slab of the bin with free blocks is current or in bin->partial; one without is in neither.
  *   2. Besides the current slab a bin keeps at most one slab with every block free: the one it would need next.
+ *   3. The bin has no pointer to a slab without free blocks, but by its run as long as that holds blocks.
  * Threads: the heap's owner.
  * Ordering: none; remote frees arrive through remote_free.
  * Cost: O(1), plus the words skipped in a slab's bitmap.

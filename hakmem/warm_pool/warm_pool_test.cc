@@ -66,6 +66,9 @@ class WarmPool : public testing::Test {
 
   static hak_slab* SlabOf(const hak_slab_run& run) { return static_cast<hak_slab*>(hak_registry_owner(run.base)); }
 
+  // The slab of the run that waits in the bin.
+  hak_slab* SlabOfRun() const { return static_cast<hak_slab*>(hak_registry_owner(bin_->run_base)); }
+
   // All blocks of a slab, out.
   hak_slab* TakeSlab() {
     hak_slab* slab = SlabOf(TakeRun());
@@ -96,7 +99,7 @@ class WarmPool : public testing::Test {
       ASSERT_EQ(slab->listed, is_listed);
       ASSERT_FALSE(is_listed && slab == bin_->current);
       const bool has_free = hak_slab_free_count(slab) != 0;
-      ASSERT_TRUE(is_listed == has_free || slab == bin_->current) << "invariant 1";
+      ASSERT_EQ(has_free, is_listed || slab == bin_->current) << "invariants 1 and 3";
       empty += hak_slab_is_empty(slab) && slab != bin_->current;
       ASSERT_TRUE(hak_slab_is_valid(slab));
     }
@@ -117,7 +120,7 @@ TEST_F(WarmPool, ARunIsTheNextWordOfTheCurrentSlab) {
   EXPECT_EQ(first.base, slab->base);
   EXPECT_TRUE(first.zeroed);
   const hak_slab_run second = TakeRun();
-  EXPECT_EQ(bin_->current, slab);
+  EXPECT_EQ(bin_->current, nullptr) << "invariant 3: it has no free block left";
   EXPECT_EQ(second.base, slab->base + 64 * 512);
   const hak_slab_run third = TakeRun();
   EXPECT_NE(bin_->current, slab) << "the first one is full";
@@ -166,7 +169,7 @@ TEST_F(WarmPool, Invariant1ASlabIsListedFromItsFirstFreeBlockOn) {
 TEST_F(WarmPool, Invariant2OneEmptySlabIsKeptWhereNothingElseIsFree) {
   hak_slab* first = TakeSlab();
   hak_slab* second = TakeSlab();
-  hak_slab* third = TakeSlab(); /* current, and full */
+  hak_slab* third = TakeSlab();
   GiveAll(first);
   EXPECT_EQ(Partial(), std::vector<hak_slab*>{first});
   EXPECT_EQ(Figures().live_slabs, 3u);
@@ -178,8 +181,13 @@ TEST_F(WarmPool, Invariant2OneEmptySlabIsKeptWhereNothingElseIsFree) {
   EXPECT_EQ(TakeSlab(), first);
   GiveAll(third);
   EXPECT_EQ(Partial(), std::vector<hak_slab*>{third});
-  GiveAll(first); /* current: stays where it is */
-  EXPECT_EQ(bin_->current, first);
+  GiveAll(first); /* one is enough */
+  EXPECT_EQ(Partial(), std::vector<hak_slab*>{third});
+  EXPECT_EQ(Figures().live_slabs, 1u);
+  TakeRun();
+  EXPECT_EQ(bin_->current, third);
+  GiveAll(third); /* current: stays where it is */
+  EXPECT_EQ(bin_->current, third);
   ExpectValid();
 }
 
@@ -209,7 +217,7 @@ TEST_F(WarmPool, TheRestOfARunGoesBackToItsSlab) {
   EXPECT_EQ(Figures().live_slabs, 0u);
   TakeRun();
   ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_)); /* the second word */
-  hak_slab* slab = bin_->current;
+  hak_slab* slab = SlabOfRun();
   bin_->run_mask &= bin_->run_mask - 1; /* one block went out */
   hak_warm_pool_give_run(heap_, bin_);
   EXPECT_EQ(bin_->run_mask, 0u);
@@ -222,7 +230,7 @@ TEST_F(WarmPool, TheRestOfARunIsAsCleanAsItWas) {
   Use(hak_size_class_of(4096)); /* one word: clean or not block by block */
   ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
   ASSERT_TRUE(bin_->run_zeroed) << "a new mapping";
-  hak_slab* slab = bin_->current;
+  hak_slab* slab = SlabOfRun();
   const uint64_t all = bin_->run_mask;
   hak_warm_pool_give_run(heap_, bin_);
   EXPECT_EQ(slab->clean_bits, all);
@@ -300,13 +308,13 @@ TEST_F(WarmPool, OfRemotelyEmptiedSlabsOneIsKept) {
   }
   TakeRun();
   ExpectValid();
-  /* The last of the four was current and full, and has its blocks back: that is enough to go on with. */
-  EXPECT_EQ(bin_->current, slabs[3]);
+  hak_slab* kept = bin_->current;
+  EXPECT_NE(std::find(slabs.begin(), slabs.end(), kept), slabs.end());
   EXPECT_EQ(Figures().live_slabs, 1u);
-  GiveAll(slabs[3]);
+  GiveAll(kept);
 }
 
-TEST_F(WarmPool, OneOfTheEmptiedIsKeptWhereTheCurrentStaysFull) {
+TEST_F(WarmPool, OneOfTheEmptiedIsKeptBesideAFullOne) {
   std::vector<hak_slab*> slabs;
   for (int i = 0; i < 4; i++) slabs.push_back(TakeSlab());
   for (int i = 0; i < 3; i++) {
@@ -327,7 +335,7 @@ TEST_F(WarmPool, TrimReleasesEverythingThatIsEmpty) {
   hak_slab* remote = TakeSlab();
   hak_slab* empty = TakeSlab();
   hak_slab* current = TakeSlab();
-  GiveAll(empty); /* kept: the current one is full */
+  GiveAll(empty); /* kept: nothing else is free */
   EXPECT_EQ(Partial(), std::vector<hak_slab*>{empty});
   GiveAll(current);
   hak_remote_free_publish(remote, 0, kAll);
@@ -342,10 +350,10 @@ TEST_F(WarmPool, TrimReleasesEverythingThatIsEmpty) {
   EXPECT_EQ(Figures().live_slabs, 0u);
 }
 
-TEST_F(WarmPool, TrimKeepsAFullCurrentSlabsBlocksSafe) {
+TEST_F(WarmPool, TrimKeepsAFullSlabsBlocksSafe) {
   hak_slab* slab = TakeSlab();
+  EXPECT_EQ(bin_->current, nullptr) << "invariant 3";
   hak_warm_pool_trim(heap_, bin_);
-  EXPECT_EQ(bin_->current, nullptr);
   EXPECT_TRUE(Partial().empty());
   EXPECT_EQ(Figures().live_slabs, 1u);
   GiveAll(slab);
@@ -362,11 +370,10 @@ TEST_F(WarmPool, NoMemoryThenRetry) {
   hak_os_fake_fail_never(HAK_OS_FAKE_MMAP);
   hak_slab* slab = TakeSlab();
   /* With memory of its own the bin goes on. */
-  while (bin_->current->superslab == slab->superslab) TakeSlab();
+  while (TakeSlab()->superslab == slab->superslab) continue;
   hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
-  while (hak_warm_pool_refill_run(heap_, bin_)) slabs_.insert(bin_->current), bin_->run_mask = 0;
-  hak_slab* current = bin_->current;
-  EXPECT_EQ(hak_slab_free_count(current), 0u);
+  while (hak_warm_pool_refill_run(heap_, bin_)) slabs_.insert(SlabOfRun()), bin_->run_mask = 0;
+  EXPECT_EQ(bin_->current, nullptr);
   hak_warm_pool_give(heap_, bin_, slab, 1);
   EXPECT_EQ(TakeRun().mask, 2u);
   for (hak_slab* each : slabs_) GiveAll(each);

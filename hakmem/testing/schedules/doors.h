@@ -55,6 +55,10 @@ bool door_claim_exactly(uint32_t id, uint32_t mask);
 void door_purge(uint32_t id);
 bool door_adopt(hak_heap* heap, uint32_t size_class);
 void door_drain_first_parked(void);
+/** Owner: merges what is posted; returns what becomes empty, not released. */
+hak_slab* door_merge(hak_heap* heap, uint32_t size_class);
+/** Any thread: takes complete slabs and releases them. */
+void door_take_complete(void);
 /** Owner: merges what is posted, and releases what becomes empty. Returns the number of slabs released. */
 int door_drain(hak_heap* heap, uint32_t size_class);
 

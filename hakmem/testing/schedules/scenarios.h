@@ -21,6 +21,7 @@ const std::vector<NamedScenario>& AllScenarios();
 
 // The parts of the list, by file.
 std::vector<NamedScenario> RemoteFreeScenarios();
+std::vector<NamedScenario> CompleteScenarios();
 std::vector<NamedScenario> OwnerScenarios();
 std::vector<NamedScenario> UnitScenarios();
 std::vector<NamedScenario> BaseScenarios();

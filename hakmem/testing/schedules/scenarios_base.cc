@@ -135,7 +135,8 @@ std::vector<NamedScenario> BaseScenarios() {
 const std::vector<NamedScenario>& AllScenarios() {
   static const std::vector<NamedScenario> all = [] {
     std::vector<NamedScenario> out;
-    for (const auto& part : {RemoteFreeScenarios(), OwnerScenarios(), UnitScenarios(), BaseScenarios()}) {
+    for (const auto& part :
+         {RemoteFreeScenarios(), CompleteScenarios(), OwnerScenarios(), UnitScenarios(), BaseScenarios()}) {
       out.insert(out.end(), part.begin(), part.end());
     }
     return out;

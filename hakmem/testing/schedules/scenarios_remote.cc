@@ -66,6 +66,24 @@ Scenario PublishAgain() {
   return scenario;
 }
 
+// The same with one look: few enough that a test of the explorer runs every schedule without the reduction.
+Scenario PublishTwice() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* slab = AddSlab(&world, heap, 0xff);
+  Scenario scenario;
+  scenario.threads = {
+      {"publisher",
+       [=] {
+         Publish(slab, 1);
+         Publish(slab, 2);
+       }},
+      {"owner", [=] { Drain(world, heap); }},
+  };
+  scenario.end = [=] { CheckAllIsMerged(world, 0xfc); };
+  return scenario;
+}
+
 // Several slabs on one stack.
 Scenario PushAndDrain() {
   World world = NewWorld();
@@ -116,6 +134,7 @@ std::vector<NamedScenario> RemoteFreeScenarios() {
       {"publish", "two publishers and a collector on one slab", PublishAndCollect, true},
       {"publish_words", "two publishers to a word each, and a collector twice", PublishTwoWords, true},
       {"publish_again", "one publisher twice, the collector twice", PublishAgain, true},
+      {"publish_twice", "one publisher twice, the collector once", PublishTwice, true},
       {"mailbox", "pushes of three slabs and a drain", PushAndDrain, true},
       {"outbox", "two out-boxes flushed, and a collector", FlushOutboxes, true},
   };

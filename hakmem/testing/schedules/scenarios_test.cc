@@ -35,7 +35,7 @@ const NamedScenario& Find(const std::string& name) {
 // The reduction skips schedules, never a state in which the threads can leave the boxes.
 TEST(Reduction, LosesNoOutcome) {
   MarkFigures();
-  Explorer explorer(Find("publish_again").set_up);
+  Explorer explorer(Find("publish_twice").set_up);
   const Result reduced = explorer.Exhaust(1000);
   const Result all = explorer.Exhaust(1000000, false);
   EXPECT_TRUE(reduced.complete);

@@ -40,6 +40,12 @@ void door_drain_first_parked(void) {
   hak_lock_give(hak_heap_parked_lock());
 }
 
+hak_slab* door_merge(hak_heap* heap, uint32_t size_class) {
+  return hak_remote_free_drain(heap, hak_heap_bin(heap, size_class), size_class);
+}
+
+void door_take_complete(void) { release_complete(); }
+
 int door_drain(hak_heap* heap, uint32_t size_class) {
   hak_slab* empty = hak_remote_free_drain(heap, hak_heap_bin(heap, size_class), size_class);
   int released = 0;
