@@ -166,7 +166,7 @@ class Session {
     hak_slab* slab = hak_shared_pool_acquire(heaps[heap], size_class);
     FUZZ_CHECK((Figures().from_orphan != before.from_orphan) == is_orphan_due);
     if (is_orphan_due) Adopt(slab, heap, size_class);
-    const uint64_t emptied = RemoveDissolved();
+    const uint64_t emptied = RemoveDissolved(is_orphan_due ? nullptr : slab);
     if (is_orphan_due) return;
     const uint32_t units = hak_size_class_table[size_class].units;
     CheckStage(before, emptied, units, slab, refusals);
@@ -267,12 +267,14 @@ class Session {
     FUZZ_CHECK(!"the slab is one that was held");
   }
 
-  /* Parked heaps' slabs whose last block came back may have been taken apart. Returns how many SuperSlabs that emptied. */
-  uint64_t RemoveDissolved() {
+  /* Slabs whose last block came back may have been taken apart: those of parked heaps, and those of any heap all of whose
+   * blocks others have freed. `anew`: what has just been acquired, and may be one of these. Returns how many SuperSlabs that
+   * emptied. */
+  uint64_t RemoveDissolved(const hak_slab* anew = nullptr) {
     uint64_t emptied = 0;
     for (Holding& held : slots_) {
-      if (held.slab == nullptr || held.IsSpan() || !IsParked(held.heap) || !held.HasNoneTaken()) continue;
-      if (IsRegistered(held)) continue;
+      if (held.slab == nullptr || held.IsSpan() || !held.HasNoneTaken()) continue;
+      if (held.slab != anew && IsRegistered(held)) continue;
       char* superslab = held.BaseOfSuperSlab();
       Forget(&held);
       emptied += Units::CountFree(units_.Of(superslab)) == kUnits;
@@ -317,6 +319,7 @@ class Session {
     Holding& held = SlotWith(false);
     if (!IsWorkable(held) || hak_slab_free_count(held.slab) == 0) return;
     const hak_slab_run run = hak_slab_take_run(held.slab);
+    if (hak_slab_free_count(held.slab) == 0 && BinOf(held)->current == held.slab) BinOf(held)->current = nullptr;
     const size_t offset = static_cast<size_t>(run.base - held.base);
     const uint32_t word = static_cast<uint32_t>(offset / held.BlockBytes() / 64);
     FUZZ_CHECK(run.mask != 0 && (run.mask & ~held.AllOfWord(word)) == 0 && (run.mask & held.taken[word]) == 0);
@@ -394,9 +397,11 @@ class Session {
     hak_bin* bin = BinOf(held);
     if (held.slab->listed || bin->current == held.slab) {
       Unfile(&held);
+    } else if (hak_slab_free_count(held.slab) == 0) {
+      return; /* warm_pool.h, invariant 3 */
     } else if (as_current && bin->current == nullptr) {
       bin->current = held.slab;
-    } else if (hak_slab_free_count(held.slab) != 0) {
+    } else {
       hak_slab_list_push(&bin->partial, held.slab);
     }
   }
