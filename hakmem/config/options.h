@@ -37,4 +37,14 @@ HAK_NUMBER(
 HAK_FLAG(HUGE_PAGES, 1, NOW, "0: never use huge pages; 1: a heap above 64 MiB follows the system's mode")
 HAK_FLAG(STATS_AT_EXIT, 0, NOW, "1: the text of `malloc_stats` when the process ends")
 HAK_TEXT(STATS_FILE, 255, NOW, "the file that `HAKMEM_STATS_AT_EXIT` appends to; empty: stderr")
+HAK_FLAG(PROFILE, 0, START,
+         "1: a sampled heap profile from the start. `hakmem prof PID` switches it on in a running process")
+HAK_NUMBER(
+    PROFILE_BYTES, BYTES, 512 * KIB, 1, 1024 * GIB, NOW,
+    "bytes between two samples of the heap profile, on average. Fewer show rarer call sites and cost more: each sample "
+    "some 10 us")
+HAK_TEXT(
+    PROFILE_FILE, 255, NOW,
+    "the file that the heap profile is written to when the process ends, for `hakmem prof FILE`; `%p` is the number of "
+    "the process; an existing file is left alone and `.1`, `.2` and so on tried. Empty: none is written")
 HAK_FLAG(VERBOSE, 0, START, "1: one line at start: the version and the options in force")

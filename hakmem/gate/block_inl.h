@@ -15,15 +15,16 @@ enum {
   HAK_GATE_SPAN_MAX_BYTES = (HAK_SUPERSLAB_UNITS - 1) * HAK_UNIT_BYTES
 };
 
-typedef enum block_kind { BLOCK_NONE, BLOCK_SLAB, BLOCK_SPAN, BLOCK_WHALE } block_kind;
+/* A sampled block lies in a slab that belongs to no heap: hakmem/profile. */
+typedef enum block_kind { BLOCK_NONE, BLOCK_SLAB, BLOCK_SAMPLED, BLOCK_SPAN, BLOCK_WHALE } block_kind;
 
 typedef struct block_info {
   block_kind kind;
   bool is_start; /* the pointer is where a block starts */
   size_t usable_bytes;
   uint64_t word;
-  hak_slab* slab; /* of a slab or span */
-  uint32_t index; /* of a slab */
+  hak_slab* slab; /* of all but a whale */
+  uint32_t index; /* of a block in a slab */
   hak_whale* whale;
 } block_info;
 
@@ -49,7 +50,7 @@ HAK_ALWAYS_INLINE void hak_gate_find(const void* ptr, block_info* info) {
     info->is_start = info->slab->base == (const char*)ptr;
     return;
   }
-  info->kind = BLOCK_SLAB;
+  info->kind = word == HAK_REGISTRY_SAMPLED ? BLOCK_SAMPLED : BLOCK_SLAB;
   info->index = hak_slab_index(info->slab, ptr);
   info->is_start = hak_slab_is_block(info->slab, info->index, ptr);
 }

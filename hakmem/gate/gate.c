@@ -11,6 +11,7 @@
 #include "hakmem/lifecycle/lifecycle.h"
 #include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
+#include "hakmem/profile/profile.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -125,23 +126,48 @@ static void* malloc_slow(size_t size_bytes) {
   return hak_gate_grant(block, size_bytes);
 }
 
-/* What the hit path does, where it misses because the thread is instrumented; NULL: that is not why. */
-static inline void* take_hit(size_t size_bytes) {
-  hak_heap* heap = hak_heap_current;
-  void* block;
-  if (size_bytes > HAK_SIZE_CLASS_MAX_BYTES || !hak_heap_is_real(heap)) return NULL;
-  return hak_hot_box_pop(hak_heap_bin(heap, hak_size_class_of(size_bytes)), &block) ? block : NULL;
+/* What the hit path does, for a thread that misses there because it is instrumented. */
+HAK_ALWAYS_INLINE bool take_hit(size_t size_bytes, void** block) {
+  uint16_t offset;
+  if (HAK_LIKELY(size_bytes <= HAK_SIZE_CLASS_TINY_MAX_BYTES)) {
+    offset = hak_heap_tiny_offset[(size_bytes + 15) >> 4];
+  } else if (size_bytes <= HAK_SIZE_CLASS_MAX_BYTES) {
+    offset = hak_heap_mid_offset[(size_bytes + HAK_HEAP_MID_STEP_BYTES - 1) / HAK_HEAP_MID_STEP_BYTES];
+  } else {
+    return false;
+  }
+  return hak_hot_box_pop((hak_bin*)(void*)((char*)hak_heap_current + offset), block);
 }
 
-static HAK_NOINLINE void* malloc_instrumented(size_t size_bytes) {
+static void free_unseen(void* ptr);
+
+/* What the program gets for `block` from an instrumented thread. */
+static void* instrument(uint32_t mode, void* block, size_t size_bytes) {
+  void* other = hak_instrument_on_malloc(mode, block, size_bytes);
+  if (HAK_UNLIKELY(other != block) && !hak_profile_keeps_twin(block)) free_unseen(block);
+  return other;
+}
+
+static HAK_NOINLINE void* malloc_looked_at(size_t size_bytes) {
   const uint32_t mode = hak_instrument_follow();
-  void* block = take_hit(size_bytes);
-  if (block == NULL) block = malloc_slow(size_bytes);
-  return hak_gate_grant(hak_instrument_on_malloc(mode, block, size_bytes), size_bytes);
+  void* block;
+  if (!take_hit(size_bytes, &block)) block = malloc_slow(size_bytes);
+  return hak_gate_grant(instrument(mode, block, size_bytes), size_bytes);
+}
+
+/* A miss, which has been counted. */
+static HAK_NOINLINE void* malloc_counted(size_t size_bytes) {
+  (void)hak_instrument_follow();
+  return malloc_slow(size_bytes);
 }
 
 void* hak_gate_malloc_slow(size_t size_bytes) {
-  return HAK_UNLIKELY(hak_instrument_is_on()) ? malloc_instrumented(size_bytes) : malloc_slow(size_bytes);
+  /* What is not off comes first: a thread that samples is here with every malloc. */
+  if (HAK_UNLIKELY(hak_instrument_try_count(size_bytes))) {
+    void* block;
+    return HAK_LIKELY(take_hit(size_bytes, &block)) ? hak_gate_grant(block, size_bytes) : malloc_counted(size_bytes);
+  }
+  return HAK_UNLIKELY(hak_instrument_is_on()) ? malloc_looked_at(size_bytes) : malloc_slow(size_bytes);
 }
 
 void* hak_gate_malloc_mid(size_t size_bytes) {
@@ -174,7 +200,7 @@ static HAK_NOINLINE void* calloc_instrumented(size_t size_bytes) {
   const uint32_t mode = hak_instrument_follow();
   bool zeroed;
   void* usual = take_for_calloc(size_bytes, &zeroed);
-  void* block = hak_instrument_on_malloc(mode, usual, size_bytes);
+  void* block = instrument(mode, usual, size_bytes);
   return clear(block, size_bytes, zeroed && block == usual);
 }
 
@@ -203,7 +229,7 @@ static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
     block = try_aligned(alignment, size_bytes);
   }
   if (HAK_UNLIKELY(hak_instrument_is_on())) {
-    block = hak_instrument_on_malloc(hak_instrument_follow(), block, size_bytes);
+    block = instrument(hak_instrument_follow(), block, size_bytes);
   }
   if (HAK_UNLIKELY(block == NULL)) return hak_gate_no_memory();
   if (HAK_CFG_ASAN) {
@@ -325,6 +351,15 @@ static void free_whale(hak_whale* whale) {
   }
 }
 
+static HAK_NOINLINE void free_sampled(const block_info* info, void* ptr) {
+  void* twin;
+  if (HAK_LIKELY(hak_profile_free_small(info->slab, info->index, &twin))) {
+    if (twin != NULL) free_unseen(twin);
+  } else {
+    hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, info->usable_bytes);
+  }
+}
+
 /* Apart, so that what keeps_foreign serves saves no registers. */
 static HAK_NOINLINE void free_any(void* ptr) {
   block_info info;
@@ -332,11 +367,16 @@ static HAK_NOINLINE void free_any(void* ptr) {
   if (HAK_CFG_ASAN) hak_poison(ptr, info.usable_bytes);
   switch (info.kind) {
     case BLOCK_SLAB: free_in_slab(&info, ptr); break;
+    case BLOCK_SAMPLED: free_sampled(&info, ptr); break;
     case BLOCK_SPAN:
+      if (HAK_UNLIKELY(info.slab->sample != 0)) hak_profile_forget_large(&info.slab->sample);
       hak_purge_tick();
       hak_shared_pool_release_span(info.slab);
       break;
-    case BLOCK_WHALE: free_whale(info.whale); break;
+    case BLOCK_WHALE:
+      if (HAK_UNLIKELY(info.whale->sample != 0)) hak_profile_forget_large(&info.whale->sample);
+      free_whale(info.whale);
+      break;
     case BLOCK_NONE: break;
   }
 }
@@ -349,10 +389,15 @@ static inline bool frees_by_hit(void* ptr) {
   return hak_heap_frees != heap && keeps_foreign(heap, ptr);
 }
 
-static HAK_NOINLINE void free_instrumented(void* ptr) {
-  hak_instrument_on_free(hak_instrument_follow(), ptr);
+/* A free that is not the program's, or has been recorded. */
+static void free_unseen(void* ptr) {
   if (!HAK_CFG_ASAN && frees_by_hit(ptr)) return;
   free_any(ptr);
+}
+
+static HAK_NOINLINE void free_instrumented(void* ptr) {
+  hak_instrument_on_free(hak_instrument_follow(), ptr);
+  free_unseen(ptr);
 }
 
 void hak_gate_free_slow(void* ptr) {

@@ -117,7 +117,8 @@ static void* resize_whale(hak_whale* whale, size_t size_bytes) {
 /* Of a block that has been resized without malloc and free. */
 static HAK_NOINLINE void instrument_resize(void* block, const void* was, const block_info* info, size_t old_bytes,
                                            size_t size_bytes) {
-  hak_instrument_on_resize(hak_instrument_follow(), block, was, old_bytes, size_bytes, info->kind != BLOCK_SLAB);
+  const bool is_large = info->kind == BLOCK_SPAN || info->kind == BLOCK_WHALE;
+  hak_instrument_on_resize(hak_instrument_follow(), block, was, old_bytes, size_bytes, is_large);
 }
 
 /* What the block was last asked to serve, as far as that is known. Where nobody wants to know: any number. */

@@ -4,11 +4,12 @@
 
 __thread uint32_t hak_instrument_mode __attribute__((tls_model("initial-exec")));
 
-/* Bytes until the thread's next sample. */
-static __thread uint64_t bytes_left __attribute__((tls_model("initial-exec")));
+__thread uint64_t hak_instrument_bytes_left __attribute__((tls_model("initial-exec")));
+/* The same while the thread records besides, and has to come by with every malloc. */
+static __thread uint64_t bytes_left_aside __attribute__((tls_model("initial-exec")));
 
 /* Sync: atomic release, acquire */
-static struct { hak_atomic_ptr next, sample, resample, record; } hooks;
+static struct { hak_atomic_ptr next, sample, resample, record; } hooks HAK_START_DATA;
 
 void hak_instrument_hook_samples(hak_instrument_next_hook next, hak_instrument_sample_hook sample,
                                  hak_instrument_resample_hook resample) {
@@ -44,9 +45,11 @@ static uint64_t next_sample(void) {
 
 static HAK_NOINLINE void change_mode(uint32_t mode) {
   const uint32_t begun = mode & ~hak_instrument_mode;
+  if (hak_instrument_mode == HAK_INSTRUMENT_SAMPLE) bytes_left_aside = hak_instrument_bytes_left;
   hak_instrument_mode = mode;
   hak_instrument_set_heap(hak_heap_current);
-  if ((begun & HAK_INSTRUMENT_SAMPLE) != 0) bytes_left = next_sample();
+  if ((begun & HAK_INSTRUMENT_SAMPLE) != 0) bytes_left_aside = next_sample();
+  hak_instrument_bytes_left = mode == HAK_INSTRUMENT_SAMPLE ? bytes_left_aside : 0;
 }
 
 uint32_t hak_instrument_follow(void) {
@@ -62,14 +65,14 @@ void hak_instrument_set_heap(hak_heap* heap) {
   hak_heap_set_current(heap, hak_instrument_mode == 0, (hak_instrument_mode & HAK_INSTRUMENT_RECORD) == 0);
 }
 
-/* True: the countdown came to its end within these bytes. A block of none counts as one of a byte. */
+/* True: the countdown came to its end within these bytes. */
 static inline bool count(size_t size_bytes) {
-  const uint64_t counted = size_bytes == 0 ? 1 : size_bytes;
-  if (HAK_LIKELY(counted < bytes_left)) {
-    bytes_left -= counted;
+  uint64_t* left = hak_instrument_mode == HAK_INSTRUMENT_SAMPLE ? &hak_instrument_bytes_left : &bytes_left_aside;
+  if (HAK_LIKELY(size_bytes < *left)) {
+    *left -= size_bytes + 1;
     return false;
   }
-  bytes_left = next_sample();
+  *left = next_sample();
   return true;
 }
 

@@ -130,15 +130,33 @@ TEST_F(Instrument, SamplesWhenTheCountdownEnds) {
     EXPECT_EQ(hak_instrument_on_malloc(mode, &block_, bytes), &block_);
     return samples.size() != before;
   };
-  EXPECT_FALSE(malloc_of(999));
+  EXPECT_FALSE(malloc_of(999)) << "a byte more than it has is counted";
   EXPECT_TRUE(malloc_of(1));
-  for (int i = 0; i < 999; i++) EXPECT_FALSE(malloc_of(0)) << "each counts as a byte";
+  for (int i = 0; i < 1000; i++) EXPECT_FALSE(malloc_of(0));
   EXPECT_TRUE(malloc_of(0));
   EXPECT_TRUE(malloc_of(SIZE_MAX));
   EXPECT_FALSE(malloc_of(999)) << "anew from each sample on";
   EXPECT_EQ(hak_instrument_on_malloc(mode, nullptr, 5000), nullptr);
   EXPECT_EQ(samples, (std::vector<size_t>{1, 0, SIZE_MAX})) << "no block, no sample";
   EXPECT_TRUE(records.empty());
+}
+
+TEST_F(Instrument, WhereAThreadOnlySamplesMallocsAreCountedAtOnce) {
+  EXPECT_FALSE(hak_instrument_try_count(0)) << "off";
+  Want(HAK_INSTRUMENT_SAMPLE);
+  EXPECT_TRUE(hak_instrument_try_count(900));
+  EXPECT_FALSE(hak_instrument_try_count(99)) << "a sample";
+  Want(HAK_INSTRUMENT_ALL);
+  EXPECT_FALSE(hak_instrument_try_count(0)) << "each is recorded";
+  EXPECT_EQ(hak_instrument_on_malloc(HAK_INSTRUMENT_ALL, &block_, 90), &block_);
+  EXPECT_TRUE(samples.empty());
+  Want(HAK_INSTRUMENT_SAMPLE);
+  EXPECT_TRUE(hak_instrument_try_count(7)) << "the countdown goes on through all of it";
+  EXPECT_FALSE(hak_instrument_try_count(0));
+  EXPECT_EQ(hak_instrument_on_malloc(HAK_INSTRUMENT_SAMPLE, &block_, 0), &block_);
+  EXPECT_EQ(samples, std::vector<size_t>{0});
+  Want(0);
+  EXPECT_FALSE(hak_instrument_try_count(0));
 }
 
 TEST_F(Instrument, TheSampleHookMayPutAnotherBlockInItsPlace) {
@@ -152,8 +170,8 @@ TEST_F(Instrument, TheSampleHookMayPutAnotherBlockInItsPlace) {
 
 TEST_F(Instrument, GrowthOfLargeBlocksCounts) {
   const uint32_t mode = Want(HAK_INSTRUMENT_SAMPLE);
-  hak_instrument_on_resize(mode, &block_, &block_, 100, 1099, true);
-  hak_instrument_on_resize(mode, &block_, &block_, 1099, 1100, true);
+  hak_instrument_on_resize(mode, &block_, &block_, 100, 1098, true);
+  hak_instrument_on_resize(mode, &block_, &block_, 1098, 1100, true);
   hak_instrument_on_resize(mode, &other_, &block_, 1100, 50, true);
   hak_instrument_on_resize(mode, &block_, &block_, 10, 5000, false);
   ASSERT_EQ(resamples.size(), 3u) << "a small block does not grow where it lies";
@@ -186,11 +204,11 @@ TEST_F(Instrument, RecordsEveryOperation) {
 
 TEST_F(Instrument, EachThreadHasAModeAndACountdownOfItsOwn) {
   const uint32_t mode = Want(HAK_INSTRUMENT_SAMPLE);
-  hak_instrument_on_malloc(mode, &block_, 999);
+  hak_instrument_on_malloc(mode, &block_, 998);
   std::thread([this, mode] {
     EXPECT_EQ(hak_instrument_mode, 0u);
     EXPECT_EQ(hak_instrument_follow(), mode);
-    hak_instrument_on_malloc(mode, &block_, 999);
+    hak_instrument_on_malloc(mode, &block_, 998);
     EXPECT_TRUE(samples.empty());
     hak_instrument_on_malloc(mode, &block_, 1);
     EXPECT_EQ(samples.size(), 1u);

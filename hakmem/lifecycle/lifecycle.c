@@ -9,6 +9,7 @@
 #include "hakmem/ctl/ctl.h"
 #include "hakmem/instrument/instrument.h"
 #include "hakmem/metadata/metadata.h"
+#include "hakmem/profile/profile.h"
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/unified_cache/unified_cache.h"
@@ -36,6 +37,7 @@ static void before_fork(void) {
   if (hak_lock_is_inside()) return;
   hak_lock_take(hak_ctl_lock());
   hak_lock_take(hak_heap_common_lock());
+  hak_lock_take(hak_profile_lock());
   hak_lock_take(hak_heap_parked_lock());
   hak_lock_take(hak_shared_pool_lock());
   hak_lock_take(hak_whale_cache_lock());
@@ -50,6 +52,7 @@ static void after_fork_parent(void) {
   hak_lock_give(hak_whale_cache_lock());
   hak_lock_give(hak_shared_pool_lock());
   hak_lock_give(hak_heap_parked_lock());
+  hak_lock_give(hak_profile_lock());
   hak_lock_give(hak_heap_common_lock());
   hak_lock_give(hak_ctl_lock());
 }
@@ -62,6 +65,7 @@ static void after_fork_child(void) {
   hak_lock_reset(hak_whale_cache_lock());
   hak_lock_reset(hak_shared_pool_lock());
   hak_lock_reset(hak_heap_parked_lock());
+  hak_lock_reset(hak_profile_lock());
   hak_lock_reset(hak_heap_common_lock());
   hak_lock_reset(hak_ctl_lock());
 }
@@ -138,6 +142,7 @@ static void start_process(void) {
   hak_view_keep();
   thread_is_starting = true;
   hak_config_load(environ);
+  hak_profile_set_hooks();
   exit_key_works = pthread_key_create(&exit_key, on_thread_exit) == 0;
   start_to_watch_forks();
   hak_u32_store_release(&process_state, PROCESS_READY); /* pairs with ensure_started */
@@ -211,11 +216,13 @@ __attribute__((constructor)) static void on_library_start(void) {
   ensure_started();
   hak_config_load(environ);
   if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);
+  if (hak_config_get(HAK_OPTION_PROFILE)) hak_profile_start(0);
   errno = saved_errno;
 }
 
 __attribute__((destructor)) static void on_library_end(void) {
   const int saved_errno = errno;
   if (hak_config_get(HAK_OPTION_STATS_AT_EXIT)) hak_report_at_exit();
+  hak_profile_at_exit();
   errno = saved_errno;
 }

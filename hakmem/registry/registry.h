@@ -29,6 +29,8 @@ enum {
   HAK_REGISTRY_WHALE = 1,
   /** Unit of a span; the owner is the hak_slab of the span's first unit. */
   HAK_REGISTRY_SPAN = 2,
+  /** Unit of a slab of blocks that the heap profile has sampled; the owner is the hak_slab. */
+  HAK_REGISTRY_SAMPLED = 3,
   /** Words above are addresses of bins; the owner is a hak_slab. */
   HAK_REGISTRY_LAST_TAG = 15
 };

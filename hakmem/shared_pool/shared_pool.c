@@ -431,6 +431,24 @@ void hak_shared_pool_release(hak_heap* heap, hak_slab* slab) {
   settle_free();
 }
 
+/* --- sampled blocks --- */
+
+hak_slab* hak_shared_pool_acquire_sampled(uint32_t size_class) {
+  const uint32_t units = hak_size_class_table[size_class].units;
+  hak_slab* slab = acquire_units(units);
+  if (slab == NULL) return NULL;
+  hak_slab_init(slab, size_class, false);
+  slab->bin = NULL;
+  hak_registry_set(slab->base, units, HAK_REGISTRY_SAMPLED, slab);
+  mark_head(slab, true);
+  return slab;
+}
+
+void hak_shared_pool_release_sampled(hak_slab* slab) {
+  dissolve(slab);
+  settle_free();
+}
+
 /* --- spans --- */
 
 hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {

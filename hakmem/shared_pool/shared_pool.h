@@ -39,6 +39,13 @@ hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class);
 /** Takes back a slab of `heap`'s with every block free, not listed and not current. */
 void hak_shared_pool_release(hak_heap* heap, hak_slab* slab);
 
+/** A slab of class `size_class` with every block free that belongs to no heap: for sampled blocks. Registered as such.
+ *  NULL: no memory. */
+hak_slab* hak_shared_pool_acquire_sampled(uint32_t size_class);
+
+/** Takes it back, with every block free and not listed. */
+void hak_shared_pool_release_sampled(hak_slab* slab);
+
 /** A span of `units` (1 to 31) units as one block, registered. *zeroed: it reads as zero. NULL: no memory. */
 hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed);
 

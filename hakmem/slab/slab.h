@@ -63,6 +63,8 @@ typedef struct hak_slab {
   bool listed;
   /* Of a span that grows: the bytes asked for last; 0: any other. Sync: who has the block */
   uint32_t asked_bytes;
+  /* Of a span: its sample in the heap profile, 0: none. Sync: who has the block */
+  uint32_t sample;
 
   /* Remote-written. */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES)

@@ -30,6 +30,7 @@ typedef struct hak_whale {
   size_t size_bytes;
   uint64_t freed_ms;
   bool reused;             /* it came from the cache, whose limits allow it to lie idle. Sync: who has the whale */
+  uint32_t sample;         /* in the heap profile, while it is live; 0: none. Sync: who has the whale */
   struct hak_whale* newer; /* in the live list, the cache, or the spares. Sync: lock */
   struct hak_whale* older;
 } hak_whale;

@@ -25,6 +25,7 @@ LAYERS = {
     "remote_free": 5,
     "shared_pool": 6,
     "whale_cache": 6,
+    "profile": 7,
     "purge": 7,
     "warm_pool": 7,
     "report": 8,

@@ -14,6 +14,7 @@ COMMANDS = (
     "run",
     "top",
     "stat",
+    "prof",
     "doctor",
     "options",
     "trace",
