@@ -705,7 +705,7 @@ uint64_t hak_shared_pool_resident_bytes(void) {
 #define COUNTS __typeof__(counts)
 #define COUNT_ROWS                          \
   HAK_VIEW_STRUCTURE("pool_counts", COUNTS) \
-  HAK_VIEW_FIELDS("pool_counts", COUNTS, from_orphan, from_units, from_empty, from_new, purged_bytes)
+  HAK_VIEW_FIELDS("pool_counts", COUNTS, from_orphan, from_units, from_empty, from_new, complete, purged_bytes)
 #define SURPLUS_ROWS \
   HAK_VIEW_STRUCTURE("surplus", hak_surplus) HAK_VIEW_FIELDS("surplus", hak_surplus, given_bytes, credit_bytes, refused)
 #define ROWS COUNT_ROWS SURPLUS_ROWS
