@@ -133,7 +133,7 @@ del large[::2]
             running.go_to("full")
             given = hakmem("stat", running.pid)
             self.assertEqual((given.status, given.stderr), (0, ""))
-            self.assertRegex(given.stdout, rf"^known, process {running.pid}, on HAKMEM \d+\.\d+\.\d+\n")
+            self.assertRegex(given.stdout, rf"^known, process {running.pid}, on HAKMEM \d+\.\d+\.\d+(?: \([a-z+]+\))?\n")
             self.assertRegex(given.stdout, r"(?m)^ +14\.0 KiB +\d+ +1,000 +\d+ +0 +\d+ ")
             self.assertRegex(given.stdout, r"(?m)^  \d+ +worker ")
             self.assertRegex(given.stdout, r"(?m)^  misuse reported: 0$")
