@@ -26,7 +26,8 @@ extern const hak_view_part hak_view_own;
   HAK_VIEW_FIELDS("slab", hak_slab, base, free_bits, remote_bits, superslab, mailbox, block_bytes, reciprocal, blocks, \
                   words, size_class, units, first_unit)                                                                \
   HAK_VIEW_FIELDS("slab", hak_slab, shape, room, free_count, first_word, fresh_word, clean_bits, bin, next, listed,    \
-                  asked_bytes, pending, pending_next)
+                  asked_bytes, pending, pending_next)                                                                  \
+  HAK_VIEW_FIELDS("slab", hak_slab, complete, complete_next)
 #define CONTROL_ROW(name) HAK_VIEW_FIELDS("control", hak_control, name)
 #define ROWS CLASS_ROWS SLAB_ROWS HAK_VIEW_STRUCTURE("control", hak_control) HAK_CONTROL_WORDS(CONTROL_ROW)
 #define ROOTS(ROOT) ROOT("size_classes", hak_size_class_table) ROOT("control", hak_control_words)

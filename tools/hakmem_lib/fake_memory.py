@@ -20,7 +20,7 @@ CLASSES = [(16, 4096, 1), (1024, 64, 1), (24576, 8, 3)]  # block, blocks, units
 LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     "size_class": [("units", 1, 1), ("blocks", 2, 1), ("block_bytes", 4, 1)],
     "slab": [
-        ("shape", 4, 1), ("base", 8, 1), ("free_count", 4, 1), ("mailbox", 8, 1), ("pending", 4, 1), ("room", 4, 1),
+        ("shape", 4, 1), ("base", 8, 1), ("free_count", 4, 1), ("mailbox", 8, 1), ("pending", 4, 1), ("complete", 4, 1), ("room", 4, 1),
         ("asked_bytes", 4, 1), ("free_bits", 8, 1), ("remote_bits", 8, 1), ("clean_bits", 8, 1), ("fresh_word", 2, 1),
     ],
     "superslab": [
@@ -45,7 +45,7 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     "whale_figures": [("from_new", 8, 1), ("moved", 8, 1)],
     "whales": [("cached", 0, 1), ("live", 0, 1), ("figures", 0, 1)],
     "berth": [("whale", 8, 1)],
-    "pool_counts": [("from_units", 8, 1), ("purged_bytes", 8, 1)],
+    "pool_counts": [("from_units", 8, 1), ("complete", 8, 1), ("purged_bytes", 8, 1)],
     "os_counters": [("map_calls", 8, 1)],
     "metadata": [("end", 8, 1), ("used_bytes", 8, 1)],
     "registry_leaf": [("owner", 8, 1 << 16), ("word", 8, 1 << 16)],

@@ -166,6 +166,7 @@ def _slow_paths(snapshot: Snapshot) -> dict[str, int]:
     for heap in snapshot.heaps:
         for name, count in heap.counters.items():
             out[name] = out.get(name, 0) + count
+    out["slabs_taken_complete"] = snapshot.counters["pool"]["complete"]
     out["caps_grown"] = sum(heap.caps_grown for heap in snapshot.heaps)
     out["caps_shrunk"] = sum(heap.caps_shrunk for heap in snapshot.heaps)
     return out

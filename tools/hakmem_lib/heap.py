@@ -301,7 +301,8 @@ class Walker:
             view, "superslab", ("base", "id", "free_units", "dirty_units", "heads", "in_use", "freed_ms")
         )
         self._slab = view.structure("slab").reader(
-            "base", "shape", "free_count", "mailbox", "pending", "room", "asked_bytes", "free_bits", "remote_bits",
+            "base", "shape", "free_count", "mailbox", "pending",
+            "complete", "room", "asked_bytes", "free_bits", "remote_bits",
             "clean_bits", "fresh_word",
         )  # fmt: skip
         self._bin = view.structure("bin").reader("top", "end", "begin", "run_mask", "run_base", "stride", "size_class")
@@ -404,9 +405,20 @@ class Walker:
 
     def _parse_slab(self, superslab: int, base: int, unit: int, data: bytes) -> Optional[Slab]:
         at = self._slabs_at + unit * self._slab_bytes
-        slab_base, shape, free, mailbox, pending, room, asked, free_bits, remote_bits, clean, fresh = self._slab(
-            data, at
-        )
+        (
+            slab_base,
+            shape,
+            free,
+            mailbox,
+            pending,
+            complete,
+            room,
+            asked,
+            free_bits,
+            remote_bits,
+            clean,
+            fresh,
+        ) = self._slab(data, at)
         index, units = shape & 0xFF, shape >> 8
         is_span = index == SPAN
         if slab_base != base + unit * UNIT_BYTES or not 1 <= units <= UNITS - unit:
@@ -430,7 +442,7 @@ class Walker:
         room_units = max((room >> 8) - (room & 0xFF), 0) if room and is_span else 0
         return Slab(
             superslab + at, slab_base, unit, units, index, block_bytes, blocks, free, heap, free_bits, remote_bits,
-            pending != 0, room_units, asked if is_span else 0, clean, fresh,
+            (pending | complete) != 0, room_units, asked if is_span else 0, clean, fresh,
         )  # fmt: skip
 
     def remote(self, slabs: Iterable[Slab]) -> dict[int, int]:
