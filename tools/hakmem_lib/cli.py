@@ -15,6 +15,7 @@ COMMANDS = (
     "top",
     "stat",
     "prof",
+    "map",
     "doctor",
     "options",
     "trace",

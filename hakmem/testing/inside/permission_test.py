@@ -44,7 +44,7 @@ class Permission(unittest.TestCase):
     def test_root_s_process_is_not_for_nobody(self) -> None:
         with Running(FOLDER / "known") as running:
             running.reached("start")
-            for command in (["stat"], ["top", "--once"]):
+            for command in (["stat"], ["top", "--once"], ["map", "-o", "/no/such.html"]):
                 self.check(as_nobody(*command, running.pid), running.pid)
 
     @unittest.skipIf(os.geteuid() == 0, "root may read every process; see the test above")
