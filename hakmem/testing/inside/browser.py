@@ -52,7 +52,7 @@ class Browser:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._call(f"{domain}.enable")
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.resize(width, height)
 
     def close(self) -> None:
         """Ends it."""
@@ -77,6 +77,10 @@ class Browser:
                 raise AssertionError(f"the page is not ready: {self.errors}")
             time.sleep(0.05)
         self.drawn()
+
+    def resize(self, width: int, height: int) -> None:
+        """Gives the window another size."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def drawn(self) -> None:
         """Waits for the next frame."""

@@ -207,6 +207,21 @@ class MapPage(unittest.TestCase):
         self.browser.key("0")
         self.assertAlmostEqual(self.browser.run("app.view.scale"), scale)
 
+    def test_windows_of_another_size(self) -> None:
+        self.addCleanup(self.browser.resize, 1300, 800)
+        address = self.block(self.less, 768, "free")
+        self.open("less.html", f"theme=light&at={address:#x}")
+        for width, height in ((600, 1200), (1900, 500)):
+            self.browser.resize(width, height)
+            self.browser.drawn()
+            self.assertEqual(self.colour(address), COLOURS["free"])
+            self.browser.run("document.getElementById('whole').click()")
+            self.browser.drawn()
+            self.assertIn(f"at {address:#x}", self.text("details"))
+            self.assertTrue(self.browser.run("app.layout.places.includes(app.selected.place)"))
+            self.browser.run(f"app.goTo({address})")
+            self.browser.drawn()
+
     # --- details ---
 
     def test_hover_click_and_the_way_back(self) -> None:

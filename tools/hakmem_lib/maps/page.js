@@ -311,7 +311,8 @@ function describe(heap, hit) {
     lines.push(piece.kind === "room" ? `room for the span at ${hex(slab.base)} to grow` : STATE_LABELS[piece.kind]);
   }
   const bytes = superslab.residentBytes(piece.first, piece.units);
-  lines.push(`units ${piece.first} to ${piece.first + piece.units - 1}, resident: ${bytes === null ? "not known" : `${sizeText(bytes)} of ${sizeText(piece.units * UNIT_BYTES)}`}`);
+  const last = piece.first + piece.units - 1;
+  lines.push(`${last > piece.first ? `units ${piece.first} to ${last}` : `unit ${last}`}, resident: ${bytes === null ? "not known" : `${sizeText(bytes)} of ${sizeText(piece.units * UNIT_BYTES)}`}`);
   lines.push("", `SuperSlab ${superslab.number} at ${hex(superslab.base)}`, `a unit was freed last: ${superslab.ageMs === null ? "not known" : ageText(superslab.ageMs) + " ago"}`);
   if (heap.isDiff) lines.push(`change: ${superslab.change}`);
   return lines;
@@ -458,7 +459,7 @@ class Painter {
     this.context.globalAlpha = 1;
     this.context.fillStyle = this.colours.dim;
     this.context.font = `${Math.min(this.view.scale * 0.22, 13)}px system-ui, sans-serif`;
-    this.context.fillText(text, x, y - this.view.scale * 0.06);
+    this.context.fillText(text, Math.max(x, 4), y - this.view.scale * 0.06);
   }
 
   whale(place, x, y, w, h) {
@@ -609,13 +610,14 @@ class Painter {
     const { context, colours } = this;
     const text = slab.isSpan ? `span ${sizeText(slab.blockBytes)}` : sizeText(slab.blockBytes);
     context.globalAlpha = 0.85;
-    context.font = `${Math.min(this.view.scale * 0.2, 13)}px system-ui, sans-serif`;
-    const wide = Math.min(context.measureText(text).width + 6, width);
+    const size = Math.min(this.view.scale * 0.2, 13), left = Math.max(x, 0);
+    context.font = `${size}px system-ui, sans-serif`;
+    const wide = Math.min(context.measureText(text).width + 6, x + width - left);
     context.fillStyle = colours.back;
-    context.fillRect(x + 1, y + 1, wide, this.view.scale * 0.26);
+    context.fillRect(left + 1, y + 1, wide, size + 5);
     context.globalAlpha = 1;
     context.fillStyle = colours.text;
-    context.fillText(text, x + 4, y + this.view.scale * 0.2, width - 6);
+    if (wide > 10) context.fillText(text, left + 4, y + size + 2, wide - 4);
   }
 
   /** Stripes: dark where memory backs the pages. */
@@ -824,15 +826,19 @@ class App {
     this.redraw();
   }
 
+  /** The layout follows the shape of the window while the whole is shown; who looks at a part of it keeps the place. */
   resize() {
-    const aspect = this.canvas.clientWidth / Math.max(this.canvas.clientHeight, 1);
-    const isFirst = !this.layout;
-    this.layout = layOut(this.heap, aspect || 1);
-    if (isFirst || this.isWhole) this.showWhole();
+    if (!this.layout || this.isWhole) this.showWhole();
     this.redraw();
   }
 
   showWhole() {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.layout = layOut(this.heap, clientWidth / Math.max(clientHeight, 1) || 1);
+    if (this.selected) {
+      const place = placeOf(this.layout, this.address);
+      this.selected = place && hitAt(this.layout, place.x, place.y);
+    }
     const margin = 12, { width, height } = this.layout;
     const w = Math.max(this.canvas.clientWidth - 2 * margin, 10), h = Math.max(this.canvas.clientHeight - 2 * margin, 10);
     this.smallest = Math.min(w / width, h / height);
