@@ -826,9 +826,16 @@ class App {
     this.redraw();
   }
 
-  /** The layout follows the shape of the window while the whole is shown; who looks at a part of it keeps the place. */
+  /** The layout follows the shape of the window while the whole is shown; who looks at a part of it keeps what is in the middle. */
   resize() {
+    const { clientWidth, clientHeight } = this.canvas;
     if (!this.layout || this.isWhole) this.showWhole();
+    else {
+      this.view.x += (this.width - clientWidth) / 2 / this.view.scale;
+      this.view.y += (this.height - clientHeight) / 2 / this.view.scale;
+    }
+    this.width = clientWidth;
+    this.height = clientHeight;
     this.redraw();
   }
 
