@@ -93,8 +93,8 @@ hak_config_source hak_config_source_of(hak_option option) {
 }
 
 const char* hak_config_source_name(hak_config_source source) {
-  static const char names[][20] = {"default",     "hak_conf",    "/etc/hakmem.conf",
-                                   "HAKMEM_CONF", "environment", "hak_option_set"};
+  static const char names[][20] = {"default",     "hak_conf",       "/etc/hakmem.conf", "HAKMEM_CONF",
+                                   "environment", "hak_option_set", "control group"};
   return names[source];
 }
 
@@ -343,6 +343,10 @@ bool hak_config_load_from(const hak_config_origin* origin) {
 }
 
 /* --- for tests --- */
+
+void hak_config_set_default(hak_option option, uint64_t value) {
+  if (hak_config_source_of(option) == HAK_CONFIG_DEFAULT) set_value(option, value, HAK_CONFIG_LIMITS);
+}
 
 void hak_config_set_for_test(hak_option option, uint64_t value) { set_value(option, value, HAK_CONFIG_CALL); }
 

@@ -81,6 +81,9 @@ int hak_config_set(const char* name, const char* value);
  *  no such option; ERANGE: it does not fit, with its end. */
 int hak_config_read(const char* name, char* out, size_t size);
 
+/** Another default, in range: in force where the user has chosen nothing. */
+void hak_config_set_default(hak_option option, uint64_t value);
+
 /** Where a value came from. */
 typedef enum hak_config_source {
   HAK_CONFIG_DEFAULT,
@@ -88,7 +91,8 @@ typedef enum hak_config_source {
   HAK_CONFIG_FILE,     /* /etc/hakmem.conf */
   HAK_CONFIG_LIST,     /* HAKMEM_CONF */
   HAK_CONFIG_VARIABLE, /* HAKMEM_<NAME> */
-  HAK_CONFIG_CALL      /* hak_option_set */
+  HAK_CONFIG_CALL,     /* hak_option_set */
+  HAK_CONFIG_LIMITS    /* the default that follows a control group's limit */
 } hak_config_source;
 
 hak_config_source hak_config_source_of(hak_option option);

@@ -35,6 +35,10 @@ HAK_NUMBER(
     "bytes that the caches of one thread may hold; half of it for the second to fourth thread at work, a quarter up to "
     "the eighth, a sixteenth for the others; 0 switches them off, and every free is checked")
 HAK_FLAG(HUGE_PAGES, 1, NOW, "0: never use huge pages; 1: a heap above 64 MiB follows the system's mode")
+HAK_FLAG(LIMITS, 1, NOW,
+         "1: defaults follow the memory limit and the processors of the control group (container), and free memory "
+         "goes back "
+         "at once when memory is short there; 0: neither, and no file of the kernel's is read")
 HAK_FLAG(STATS_AT_EXIT, 0, NOW, "1: the text of `malloc_stats` when the process ends")
 HAK_TEXT(STATS_FILE, 255, NOW, "the file that `HAKMEM_STATS_AT_EXIT` appends to; empty: stderr")
 HAK_FLAG(PROFILE, 0, START,

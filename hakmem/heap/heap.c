@@ -177,6 +177,8 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   if (heap != NULL) {
     set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
     heap->foreign_frees = 0;
+    heap->nth = active_count;
+    heap->limits_seen = 0;
     heap->thread_pointer = hak_thread_pointer();
     return heap;
   }

@@ -154,6 +154,8 @@ typedef struct hak_heap {
   uint32_t surplus_seen; /* hak_shared_pool_surplus_count when the caches were last emptied for it */
   /* Frees of other threads' blocks that found none of their word in the out-box, since the thread came; halved an epoch. */
   uint32_t foreign_frees;
+  uint32_t nth;         /* heaps at work when it was acquired, this one too */
+  uint32_t limits_seen; /* hak_limits_epoch that its budget and caches follow; 0 when it was acquired */
   uint64_t growth_seen; /* hak_shared_pool_growth_count when idle caches were last emptied for it */
   hak_atomic_u32 state; /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
   uint64_t epoch_ms;    /* when the bins' caps were last reviewed */

@@ -8,6 +8,7 @@
 #include "hakmem/config/config.h"
 #include "hakmem/ctl/ctl.h"
 #include "hakmem/instrument/instrument.h"
+#include "hakmem/limits/limits.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/profile/profile.h"
 #include "hakmem/report/report.h"
@@ -61,6 +62,7 @@ static void after_fork_child(void) {
   if (!hak_lock_get_holds_all()) return;
   hak_lock_set_holds_all(false);
   hak_heap_orphan_others_locked(hak_heap_current);
+  hak_limits_after_fork();
   hak_lock_reset(hak_metadata_lock());
   hak_lock_reset(hak_whale_cache_lock());
   hak_lock_reset(hak_shared_pool_lock());

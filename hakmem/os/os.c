@@ -165,7 +165,18 @@ bool hak_os_move_to(void* base, size_t old_bytes, void* target, size_t new_bytes
   return done;
 }
 
+bool hak_os_read_file(const char* path, char* out, size_t size) {
+  const int saved_errno = errno;
+  const long bytes = hak_os_sys_read_file(path, out, size - 1);
+  errno = saved_errno;
+  if (bytes < 0) return false;
+  out[bytes] = 0;
+  return true;
+}
+
 uint64_t hak_os_now_ms(void) { return hak_os_sys_clock_ms(); }
+
+uint64_t hak_os_mapped_bytes(void) { return hak_u64_load_relaxed(&known.mapped_bytes); }
 
 hak_os_counters hak_os_read_counters(void) {
   hak_os_counters now;

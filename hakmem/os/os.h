@@ -53,6 +53,10 @@ void* hak_os_reserve_aligned(size_t size_bytes, size_t alignment);
  *  caller's. */
 bool hak_os_move_to(void* base, size_t old_bytes, void* target, size_t new_bytes);
 
+/** The beginning of a small file of the system's as text in out[0 .. size), with its end. False: there is none, or it may
+ *  not be read. */
+bool hak_os_read_file(const char* path, char* out, size_t size);
+
 /** Coarse monotonic clock in milliseconds. */
 uint64_t hak_os_now_ms(void);
 
@@ -81,6 +85,9 @@ typedef struct hak_os_faults {
 
 /** Page faults of the process up to now. */
 hak_os_faults hak_os_read_faults(void);
+
+/** hak_os_counters.mapped_bytes alone. */
+uint64_t hak_os_mapped_bytes(void);
 
 /** Forgets what a process learns once: the page size, where the last SuperSlab lay, how many moves have failed. For
  *  tests. */

@@ -1,6 +1,7 @@
 #include "hakmem/os/os_fake.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -42,6 +43,12 @@ static struct {
   range hollow;            /* promised and not there */
   size_t hollow_min_bytes; /* 0: no more of it */
   observer_function observer;
+  struct {
+    const char* path;
+    const char* text;
+  } files[HAK_OS_FAKE_FILES_MAX];
+  size_t file_count;
+  uint64_t file_reads;
   /* Sorted, apart from each other. */
   range ranges[HAK_OS_FAKE_RANGES_MAX];
   size_t range_count;
@@ -186,6 +193,8 @@ void hak_os_fake_reset(void) {
   fake.spread_next = 0;
   fake.hollow_min_bytes = 0;
   fake.observer = NULL;
+  fake.file_count = 0;
+  fake.file_reads = 0;
   give_lock();
 }
 
@@ -250,6 +259,19 @@ void hak_os_fake_answer_with(uintptr_t base, size_t min_bytes) {
   fake.hollow_min_bytes = base == 0 ? 0 : min_bytes;
   give_lock();
 }
+
+void hak_os_fake_set_file(const char* path, const char* text) {
+  take_lock();
+  size_t i = 0;
+  while (i < fake.file_count && strcmp(fake.files[i].path, path) != 0) i++;
+  HAK_CHECK(i < HAK_OS_FAKE_FILES_MAX, NULL);
+  if (i == fake.file_count) fake.file_count++;
+  fake.files[i].path = path;
+  fake.files[i].text = text;
+  give_lock();
+}
+
+uint64_t hak_os_fake_file_reads(void) { return read_locked(&fake.file_reads); }
 
 uint64_t hak_os_fake_mapped_bytes(void) { return read_locked(&fake.mapped_bytes); }
 
@@ -409,6 +431,38 @@ void* hak_os_sys_mremap(void* base, size_t old_bytes, size_t new_bytes, int flag
   }
   give_lock();
   return moved;
+}
+
+static bool begins_with(const char* text, const char* begin) { return strncmp(text, begin, strlen(begin)) == 0; }
+
+static long read_from_kernel(const char* path, char* text, size_t bytes) {
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  size_t done = 0;
+  for (ssize_t got = 1; got > 0 && done < bytes;) {
+    got = read(file, text + done, bytes - done);
+    if (got > 0) done += (size_t)got;
+  }
+  close(file);
+  return (long)done;
+}
+
+long hak_os_sys_read_file(const char* path, char* text, size_t bytes) {
+  long size = -1;
+  if (!begins_with(path, "/proc/self/cgroup") && !begins_with(path, "/sys/fs/cgroup")) {
+    return read_from_kernel(path, text, bytes);
+  }
+  take_lock();
+  fake.file_reads++;
+  for (size_t i = 0; i < fake.file_count; i++) {
+    if (fake.files[i].text == NULL || strcmp(fake.files[i].path, path) != 0) continue;
+    const size_t length = strlen(fake.files[i].text);
+    size = (long)(length < bytes ? length : bytes);
+    memcpy(text, fake.files[i].text, (size_t)size);
+  }
+  give_lock();
+  if (size < 0) errno = ENOENT;
+  return size;
 }
 
 uint64_t hak_os_sys_clock_ms(void) {

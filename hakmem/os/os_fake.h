@@ -32,7 +32,7 @@ typedef enum hak_os_fake_call {
   HAK_OS_FAKE_CALL_COUNT
 } hak_os_fake_call;
 
-enum { HAK_OS_FAKE_RANGES_MAX = 32768 };
+enum { HAK_OS_FAKE_RANGES_MAX = 32768, HAK_OS_FAKE_FILES_MAX = 32 };
 
 /** Back to passing everything on: no scripts, no limit, no observer, counts 0, the kernel's clock and page size. The
  *  record of mappings stays. */
@@ -75,6 +75,13 @@ void hak_os_fake_spread(uintptr_t base, size_t step_bytes);
 /** From now on mappings of `min_bytes` and more lie one behind the other from `base` on, wherever that is: invariant 4.
  *  A `base` of 0 ends it. What lies there already must have been unmapped before it is called again. */
 void hak_os_fake_answer_with(uintptr_t base, size_t min_bytes);
+
+/** From now on the file of a control group at `path` (/proc/self/cgroup, /sys/fs/cgroup/...) holds `text`; NULL: there is
+ *  none. Both strings stay the caller's and must live on. There are no such files but these, HAK_OS_FAKE_FILES_MAX at most, and
+ *  a reset removes them. Other files are the kernel's. */
+void hak_os_fake_set_file(const char* path, const char* text);
+/** Such files that were read since the reset, or would have been if there were any. */
+uint64_t hak_os_fake_file_reads(void);
 
 /** Bytes on record. */
 uint64_t hak_os_fake_mapped_bytes(void);

@@ -46,7 +46,7 @@ HAK_OS_SEAM int hak_os_sys_mincore(const void* base, size_t bytes, unsigned char
 }
 
 HAK_OS_SEAM long hak_os_sys_read_file(const char* path, char* text, size_t bytes) {
-  const int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  const int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (file < 0) return -1;
   size_t done = 0;
   for (long got = 1; got > 0 && done<bytes; done += got> 0 ? (size_t)got : 0) {

@@ -9,6 +9,8 @@
 
 #include "hakmem/config/config.h"
 #include "hakmem/heap/heap.h"
+#include "hakmem/limits/limits.h"
+#include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -93,6 +95,56 @@ TEST(PurgeStartDeathTest, TheFirstTickStartsTheClock) {
         _exit(0);
       },
       testing::ExitedWithCode(0), "");
+}
+
+// In a control group whose memory is nearly used up.
+class PurgeShort : public Purge {
+ protected:
+  void SetUp() override {
+    Purge::SetUp();
+    LoadConfig("HAKMEM_DECAY_MS=3600000");
+    hak_limits_reset_for_test();
+    hak_os_fake_set_file("/proc/self/cgroup", "0::/job\n");
+    hak_os_fake_set_file("/sys/fs/cgroup/job/memory.max", "268435456\n");
+    hak_os_fake_set_file("/sys/fs/cgroup/job/memory.current", "260000000\n");
+    hak_os_fake_set_file("/sys/fs/cgroup/job/memory.stat", "anon 250000000\n");
+    large_ = hak_os_map(HAK_LIMITS_FIRST_LOOK_BYTES);
+  }
+  void TearDown() override {
+    hak_os_unmap(large_, HAK_LIMITS_FIRST_LOOK_BYTES);
+    hak_limits_reset_for_test();
+    Purge::TearDown();
+  }
+  void* large_;
+};
+
+TEST_F(PurgeShort, AllThatIsFreeGoesBackAtOnce) {
+  ReleaseSpan(2);
+  ReleaseWhale(Tick(0));
+  ASSERT_EQ(Dirty(), 2u);
+  ASSERT_EQ(CachedWhales(), 1u);
+  Tick(125); /* due, and nothing has decayed */
+  EXPECT_EQ(Dirty(), 0u);
+  EXPECT_EQ(CachedWhales(), 0u);
+  EXPECT_EQ(hak_limits_read_figures().shortages, 1u);
+}
+
+TEST_F(PurgeShort, PurgesComeMoreOften) {
+  Tick(125);
+  Tick(900000); /* a quarter of the decay time; from now on it is known how near the limit is */
+  ReleaseSpan(2);
+  Tick(9);
+  EXPECT_EQ(Dirty(), 2u);
+  Tick(1);
+  EXPECT_EQ(Dirty(), 0u);
+}
+
+TEST_F(PurgeShort, FarFromTheLimitItStays) {
+  hak_os_fake_set_file("/sys/fs/cgroup/job/memory.current", "100000000\n");
+  ReleaseSpan(2);
+  Tick(125);
+  EXPECT_EQ(Dirty(), 2u);
+  EXPECT_EQ(hak_limits_read_figures().used_bytes, 100000000u);
 }
 
 TEST_F(Purge, NotDueDoesNothing) {

@@ -4,6 +4,8 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
+#include "hakmem/limits/limits.h"
 #include "hakmem/mid_ace/mid_ace.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/registry/registry.h"
@@ -225,9 +227,25 @@ static HAK_NOINLINE void follow_growth(hak_heap* heap, uint64_t growth_count) {
   }
 }
 
+/* A limit of memory or processors has become known, or memory is short. */
+static HAK_NOINLINE void follow_limits(hak_heap* heap, uint32_t epoch) {
+  heap->limits_seen = epoch;
+  heap->budget.limit_bytes =
+      hak_mid_ace_limit(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES), hak_limits_rank(heap->nth));
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    if (bin->stride == 0) continue;
+    empty_bin(heap, bin);
+    hak_heap_start_cache(heap, bin);
+  }
+  hak_remote_free_flush(heap);
+}
+
 static void tick(hak_heap* heap) {
   if (++heap->slow_ticks % SLOW_PATHS_PER_TICK != 0) return;
   const uint64_t now_ms = hak_purge_tick();
+  const uint32_t epoch = hak_limits_epoch();
+  if (HAK_UNLIKELY(heap->limits_seen != epoch)) follow_limits(heap, epoch);
   if (now_ms < heap->epoch_ms + EPOCH_MS) return;
   heap->epoch_ms = now_ms;
   hak_u64_bump_single_writer(&heap->counters.reviews, 1);

@@ -10,6 +10,9 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/poison.h"
+#include "hakmem/limits/limits.h"
+#include "hakmem/mid_ace/mid_ace.h"
+#include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/remote_free/remote_free.h"
@@ -415,6 +418,27 @@ TEST_F(UnifiedCache, WithoutMemoryItReturnsNullAndTheHeapStaysUsable) {
   hak_os_fake_reset();
   ExpectNoBlockTwice(c, 50);
   ExpectNoBlockTwice(ClassOf(16), 50);
+}
+
+// --- limits ---
+
+TEST_F(UnifiedCache, FollowsALimitThatBecomesKnown) {
+  const uint32_t idle = ClassOf(1000);
+  for (void* block : AllocMany(idle, 4)) Free(block);
+  ASSERT_NE(hak_bin_held(Bin(idle)), 0u);
+  hak_limits_reset_for_test();
+  hak_os_fake_set_file("/proc/self/cgroup", "0::/job\n");
+  hak_os_fake_set_file("/sys/fs/cgroup/job/memory.max", "67108864\n");
+  void* large = hak_os_map(HAK_LIMITS_FIRST_LOOK_BYTES);
+  hak_limits_consider();
+  ASSERT_EQ(hak_limits_epoch(), 1u);
+  live_ = AllocMany(ClassOf(32 * 1024), 64); /* each a slow path: a tick comes */
+  EXPECT_EQ(heap_->budget.limit_bytes, hak_mid_ace_limit(1024 * 1024, heap_->nth));
+  EXPECT_LE(heap_->budget.granted_bytes, heap_->budget.limit_bytes + 64 * 1024);
+  EXPECT_EQ(hak_bin_held(Bin(idle)), 0u);
+  EXPECT_EQ(heap_->limits_seen, 1u);
+  hak_os_unmap(large, HAK_LIMITS_FIRST_LOOK_BYTES);
+  hak_limits_reset_for_test();
 }
 
 // --- everything together ---

@@ -13,6 +13,7 @@ LAYERS = {
     "config": 1,
     "os": 1,
     "size_class": 1,
+    "limits": 2,
     "metadata": 2,
     "registry": 2,
     "growth": 3,

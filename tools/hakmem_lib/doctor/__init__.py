@@ -11,4 +11,5 @@ Modules, bottom up (each imports only those above it):
     subject     the program or process under examination: every fact that the checks look at
     checks_program, checks_system, checks_process
                 the checks: facts in, findings out
+    examine     gathers the facts and makes the findings
 """

@@ -75,12 +75,15 @@ def check_preload_order(subject: Subject) -> Iterator[Finding]:
 
 def check_options(subject: Subject) -> Iterator[Finding]:
     """HAKMEM's variables."""
-    mine = {name: value for name, value in subject.program.environment.items() if name.startswith("HAKMEM_")}
-    unknown = sorted(
-        (name for name in mine if subject.option_names and name.removeprefix("HAKMEM_") not in subject.option_names)
-    )
+    mine = {
+        name: value
+        for name, value in subject.program.environment.items()
+        if name.startswith("HAKMEM_") and not name.startswith(("HAKMEM_TEST_", "HAKMEM_TOOL_"))
+    }
+    known_names = {"HAKMEM_CONF"} | {f"HAKMEM_{name}" for name in subject.option_names}
+    unknown = sorted(set(mine) - known_names) if subject.option_names else []
     for name in unknown:
-        yield warning("options", f"{name} is no option of HAKMEM's", "see docs/tuning.md for their names")
+        yield warning("options", f"{name} is no option of HAKMEM's", "hakmem options lists them")
     known = [f"{name}={value}" for name, value in sorted(mine.items()) if name not in unknown]
     if known:
         yield note("options", f"set by variables: {' '.join(known)}", NOTHING)

@@ -335,6 +335,8 @@ class ProcessChecks(CheckTest):
         good, bad = {"HAKMEM_DECAY_MS": "9"}, {"HAKMEM_DECAY": "9"}
         self.one(check, made(environment=good, option_names=names), Severity.NOTE, "HAKMEM_DECAY_MS=9")
         self.one(check, made(environment=bad, option_names=names), Severity.WARNING, "HAKMEM_DECAY is no option")
+        self.one(check, made(environment={"HAKMEM_CONF": "x:1"}, option_names=names), Severity.NOTE, "HAKMEM_CONF=x:1")
+        self.assertEqual(list(check(made(environment={"HAKMEM_TEST_LIBC": "musl"}, option_names=names))), [])
         # Where the names are not known, nothing is said against any.
         self.one(check, made(environment=bad), Severity.NOTE, "HAKMEM_DECAY=9")
 

@@ -187,8 +187,10 @@ class Programs(DoctorTest):
 @not_emulated
 class Processes(DoctorTest):
     def test_active(self) -> None:
-        with running(patient(), "wait", env=preloaded(HAKMEM_DECAY_MS="100")) as pid:
+        env = preloaded(HAKMEM_DECAY_MS="100", HAKMEM_DECAI_MS="1")
+        with running(patient(), "wait", env=env, stderr=subprocess.DEVNULL) as pid:
             found = self.found(str(pid))
+        self.assertIn("HAKMEM_DECAI_MS is no option", found["options"].pop(0)["what"])
         self.expect(found, "active", "note", str(LIBRARY), "malloc is its")
         self.assertRegex(found["active"][0]["what"], r"HAKMEM \d+\.\d+\.\d+ \(")
         self.expect(found, "options", "note", "HAKMEM_DECAY_MS=100")
