@@ -6,6 +6,7 @@
 #include "hakmem/ctl/ctl.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
+#include "hakmem/profile/profile.h"
 #include "hakmem/report/report.h"
 #include <hakmem/hakmem.h>
 
@@ -97,5 +98,11 @@ int hak_ctl(const char* name, void* old_value, size_t* old_size, const void* new
 void hak_ctl_names(hak_write write, void* context) { hak_ctl_list(write, context); }
 
 void hak_stats_print(void) { hak_report_summary(STDERR_FILENO); }
+
+void hak_profile_start(size_t interval) { hak_profile_begin(interval); }
+
+void hak_profile_stop(void) { hak_profile_end(); }
+
+bool hak_profile_write(const char* path) { return hak_profile_save(path); }
 
 const char* hak_version(void) { return HAK_VERSION_TEXT; }

@@ -218,7 +218,7 @@ __attribute__((constructor)) static void on_library_start(void) {
   ensure_started();
   hak_config_load(environ);
   if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);
-  if (hak_config_get(HAK_OPTION_PROFILE)) hak_profile_start(0);
+  if (hak_config_get(HAK_OPTION_PROFILE)) hak_profile_begin(0);
   errno = saved_errno;
 }
 

@@ -205,12 +205,12 @@ void hak_profile_forget_large(uint32_t* number) {
 
 void hak_profile_set_hooks(void) { hak_instrument_hook_samples(next_distance, sample, resample); }
 
-void hak_profile_start(uint64_t interval_bytes) {
+void hak_profile_begin(uint64_t interval_bytes) {
   hak_u64_store_relaxed(&hak_control_words.profile_interval_bytes, interval_bytes);
   hak_instrument_want(HAK_INSTRUMENT_SAMPLE, true);
 }
 
-void hak_profile_stop(void) { hak_instrument_want(HAK_INSTRUMENT_SAMPLE, false); }
+void hak_profile_end(void) { hak_instrument_want(HAK_INSTRUMENT_SAMPLE, false); }
 
 bool hak_profile_is_on(void) { return (hak_instrument_wanted() & HAK_INSTRUMENT_SAMPLE) != 0; }
 

@@ -95,8 +95,8 @@ typedef struct hak_profile_tables {
 void hak_profile_set_hooks(void);
 
 /** Samples from now on, once every `mean_bytes` (0: as the option has it), or no longer. Live samples stay. */
-void hak_profile_start(uint64_t mean_bytes);
-void hak_profile_stop(void);
+void hak_profile_begin(uint64_t mean_bytes);
+void hak_profile_end(void);
 bool hak_profile_is_on(void);
 
 /** True: the program got a stand-in for this small block, and the block is to be kept taken. False: for a block of whole
@@ -112,7 +112,7 @@ void hak_profile_forget_large(uint32_t* sample);
 
 /** Writes the profile to a file, "%p" in its name replaced by the process's number; an existing file is not touched: .1, .2
  *  and so on are tried. False: it could not be written. */
-bool hak_profile_write(const char* path);
+bool hak_profile_save(const char* path);
 
 /** When the process ends: writes the profile, if there is one, to the file of the option, and says so on stderr where it
  *  cannot. */

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
 #include "hakmem/instrument/instrument.h"
 #include "hakmem/os/os_fake.h"
@@ -36,7 +37,7 @@ class Profile : public testing::Test {
     hak_os_fake_reset();
     heap_ = hak_heap_acquire(0);
     hak_profile_set_hooks();
-    hak_profile_start(1);
+    hak_profile_begin(1);
     mode_ = hak_instrument_follow();
     ASSERT_EQ(mode_, static_cast<uint32_t>(HAK_INSTRUMENT_SAMPLE));
   }
@@ -54,7 +55,11 @@ class Profile : public testing::Test {
     return slab;
   }
 
-  void* Malloc(void* usual, size_t bytes) { return hak_instrument_on_malloc(mode_, usual, bytes); }
+  void* Malloc(void* usual, size_t bytes) {
+    void* block = hak_instrument_on_malloc(mode_, usual, bytes);
+    hak_unpoison(block, bytes); /* the gate's part */
+    return block;
+  }
 
   static void* FreeSmall(void* block) {
     auto* slab = static_cast<hak_slab*>(hak_registry_owner(block));
@@ -280,12 +285,12 @@ TEST_F(Profile, SwitchedOffNothingIsSampledAndWhatWasStays) {
   const hak_slab_run run = hak_slab_take_run(slab);
   void* block = Malloc(run.base, 16);
   EXPECT_TRUE(hak_profile_is_on());
-  hak_profile_stop();
+  hak_profile_end();
   EXPECT_FALSE(hak_profile_is_on());
   EXPECT_EQ(hak_instrument_follow(), 0u);
   EXPECT_NE(hak_profile_site_of_for_test(block), nullptr);
   EXPECT_EQ(FreeSmall(block), run.base);
-  hak_profile_start(1 << 30);
+  hak_profile_begin(1 << 30);
   mode_ = hak_instrument_follow();
   for (int i = 0; i < 100; i++) EXPECT_EQ(Malloc(run.base, 16), run.base) << "the distance is new, too";
   hak_slab_give_word(slab, 0, run.mask);
@@ -337,9 +342,9 @@ TEST_F(Profile, AFileHasAllOfIt) {
   const std::string path = folder + "/profile_test_%p";
   const std::string name = folder + "/profile_test_" + std::to_string(getpid());
   errno = 77;
-  ASSERT_TRUE(hak_profile_write(path.c_str()));
-  ASSERT_TRUE(hak_profile_write(path.c_str()));
-  EXPECT_FALSE(hak_profile_write("/no/such/folder/file"));
+  ASSERT_TRUE(hak_profile_save(path.c_str()));
+  ASSERT_TRUE(hak_profile_save(path.c_str()));
+  EXPECT_FALSE(hak_profile_save("/no/such/folder/file"));
   EXPECT_EQ(errno, 77);
   const std::vector<uint64_t> words = ReadWords(name);
   ASSERT_GT(words.size(), 16u);

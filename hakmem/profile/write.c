@@ -161,7 +161,7 @@ static int create(const char* path) {
   return -1;
 }
 
-bool hak_profile_write(const char* path) {
+bool hak_profile_save(const char* path) {
   const int saved_errno = errno;
   output out;
   out.failed = false;
@@ -185,7 +185,7 @@ bool hak_profile_write(const char* path) {
 
 void hak_profile_at_exit(void) {
   const char* path = hak_config_text(HAK_OPTION_PROFILE_FILE);
-  if (*path == 0 || hak_profile_read()->started_ms == 0 || hak_profile_write(path)) return;
+  if (*path == 0 || hak_profile_read()->started_ms == 0 || hak_profile_save(path)) return;
   hak_print line;
   hak_print_init(&line);
   hak_print_str(&line, "hakmem: cannot write the heap profile to ");

@@ -219,6 +219,18 @@ HAK_API int hak_ctl(const char* name, void* old_value, size_t* old_size, const v
 /** The names that hak_ctl knows, one a line: the name, r, w or rw, number or text, and what it is. <n> stands for a number. */
 HAK_API void hak_ctl_names(hak_write write, void* context);
 
+/** Begins to sample the heap: on average one block in `interval` bytes that each thread asks for is noted with its call stack;
+ *  0: as the option profile_bytes has it. Threads take part from their next slow path on. Already begun: the interval is new.
+ *  docs/inside.md has what the samples are good for. */
+HAK_API void hak_profile_start(size_t interval);
+
+/** Ends it. What has been sampled stays until it is freed. */
+HAK_API void hak_profile_stop(void);
+
+/** Writes the samples to a file for `hakmem prof FILE`; "%p" in `path` is the number of the process. A file that exists is left
+ *  alone, and .1, .2 and so on tried. False: it cannot be written, or the path is longer than 500 bytes. */
+HAK_API bool hak_profile_write(const char* path);
+
 /** "major.minor.patch" of the library in use. */
 HAK_API const char* hak_version(void);
 

@@ -1,4 +1,5 @@
 // The heap profile over the whole allocator: its estimates are right, whatever the program does meanwhile.
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -6,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -41,12 +43,12 @@ class ProfileWhole : public testing::Test {
   }
 
   static void Start(uint64_t mean) {
-    hak_profile_start(mean);
+    hak_profile_begin(mean);
     hak_free(hak_malloc(600 * kKiB)); /* a slow path, in which the thread follows */
   }
 
   static void Stop() {
-    hak_profile_stop();
+    hak_profile_end();
     hak_free(hak_malloc(600 * kKiB));
     ASSERT_EQ(hak_instrument_mode, 0u);
   }
@@ -235,6 +237,22 @@ TEST_F(ProfileWhole, AChildOfAForkHasItsOwn) {
   for (void* block : blocks) hak_free(block);
 }
 
+TEST_F(ProfileWhole, ProgramsSwitchItThemselves) {
+  hak_profile_start(64);
+  hak_free(hak_malloc(600 * kKiB));
+  const hak_profile_tables before = Tables();
+  void* block = hak_malloc(100000);
+  EXPECT_EQ(Tables().live_samples, before.live_samples + 1);
+  const std::string path = testing::TempDir() + "/whole_test_profile_" + std::to_string(getpid());
+  EXPECT_TRUE(hak_profile_write(path.c_str()));
+  EXPECT_EQ(remove(path.c_str()), 0);
+  EXPECT_FALSE(hak_profile_write("/no/such/folder/profile"));
+  hak_profile_stop();
+  hak_free(hak_malloc(600 * kKiB));
+  hak_free(block);
+  EXPECT_EQ(Tables().live_samples, before.live_samples);
+}
+
 // On and off again and again, other intervals each time, while threads allocate, exchange, grow and free, come and go.
 TEST_F(ProfileWhole, SwitchedUnderStress) {
   std::atomic<bool> stop{false};
@@ -267,9 +285,9 @@ TEST_F(ProfileWhole, SwitchedUnderStress) {
     for (unsigned i = 0; !stop; i++) std::thread(work, i + 100, 300).join();
   });
   for (int i = 0; i < 150; i++) {
-    hak_profile_start(1ull << (6 + i % 12));
+    hak_profile_begin(1ull << (6 + i % 12));
     usleep(1500);
-    if (i % 2 == 0) hak_profile_stop();
+    if (i % 2 == 0) hak_profile_end();
     if (i % 16 == 0) hak_trim();
   }
   stop = true;
