@@ -5,13 +5,13 @@
 #include "hakmem/profile/estimate.h"
 #include "hakmem/profile/tables_inl.h"
 
-enum { SITE_BUCKETS = 8192, SAMPLE_BUCKETS = 65536 };
+enum { SITE_BUCKETS = 8192, SAMPLE_BUCKETS = 16384 };
 
 hak_profile_tables hak_profile_all;
 
-/* Indices + 1; untouched, and no memory, in a process without a profile. */
-static uint32_t site_buckets[SITE_BUCKETS];
-static uint32_t sample_buckets[SAMPLE_BUCKETS];
+/* Indices + 1. Made with the first site: a process without a profile has not even the addresses to spare. */
+static uint32_t* site_buckets;
+static uint32_t* sample_buckets;
 static uint32_t unused_samples;
 
 const hak_profile_tables* hak_profile_read(void) { return &hak_profile_all; }
@@ -110,7 +110,14 @@ static uint32_t new_site_locked(uint64_t hash, const uint64_t* frames, uint32_t 
   return (uint32_t)index;
 }
 
+static bool has_buckets(void) {
+  if (site_buckets == NULL) site_buckets = (uint32_t*)hak_metadata_alloc(SITE_BUCKETS * sizeof(uint32_t), 64);
+  if (sample_buckets == NULL) sample_buckets = (uint32_t*)hak_metadata_alloc(SAMPLE_BUCKETS * sizeof(uint32_t), 64);
+  return site_buckets != NULL && sample_buckets != NULL;
+}
+
 uint32_t hak_profile_site_locked(const uint64_t* frames, uint32_t depth) {
+  if (HAK_UNLIKELY(!has_buckets())) return HAK_PROFILE_NOTHING;
   const uint64_t hash = hash_frames(frames, depth);
   for (uint32_t next = site_buckets[hash % SITE_BUCKETS]; next != 0; next = hak_profile_site_at(next - 1)->next) {
     const hak_profile_site* site = hak_profile_site_at(next - 1);
@@ -181,6 +188,7 @@ uint32_t hak_profile_add_locked(uint32_t site_index, const hak_profile_block* bl
 
 uint32_t hak_profile_find_locked(const void* address) {
   const uint64_t wanted = (uint64_t)(uintptr_t)address;
+  if (HAK_UNLIKELY(sample_buckets == NULL)) return HAK_PROFILE_NOTHING;
   for (uint32_t next = *bucket_of(wanted); next != 0; next = hak_profile_sample_at(next - 1)->next) {
     if (hak_profile_sample_at(next - 1)->address == wanted) return next - 1;
   }
