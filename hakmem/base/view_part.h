@@ -48,10 +48,13 @@ typedef struct hak_view_part {
 #define HAK_VIEW_FIELDS(structure, type, ...) HAK_VIEW_EACH_(HAK_VIEW_FIELD_, structure, type, __VA_ARGS__)
 #define HAK_VIEW_ARRAYS(structure, type, ...) HAK_VIEW_EACH_(HAK_VIEW_ARRAY_, structure, type, __VA_ARGS__)
 
+/* Apart from the constants that the process uses: nothing touches these before somebody looks (libhakmem.lds). */
+#define HAK_VIEW_ROWS_ __attribute__((section("hak_view_rows")))
+
 /* `Roots` is a macro that calls its argument with the name and the variable of each root. */
 #define HAK_VIEW_PART(part, Rows, Roots)                                                     \
-  static const hak_view_field part##_fields[] = {Rows};                                      \
-  static const hak_view_root part##_roots[] = {Roots(HAK_VIEW_ROOT_)};                       \
+  static const hak_view_field part##_fields[] HAK_VIEW_ROWS_ = {Rows};                       \
+  static const hak_view_root part##_roots[] HAK_VIEW_ROWS_ = {Roots(HAK_VIEW_ROOT_)};        \
   static const void* const part##_addresses[] = {Roots(HAK_VIEW_ADDRESS_)};                  \
   const hak_view_part part = {.fields = part##_fields,                                       \
                               .roots = part##_roots,                                         \

@@ -10,8 +10,7 @@ enum {
   WALK_MAX = 64
 };
 
-/* The stack of slabs that were complete when they came here. */
-static hak_atomic_ptr complete_head HAK_START_DATA;
+hak_atomic_ptr hak_remote_free_complete_head HAK_START_DATA;
 
 static void push_to_mailbox(hak_mailbox* mailbox, hak_slab* slab) {
   void* head = hak_ptr_load_relaxed(&mailbox->head);
@@ -59,11 +58,11 @@ static HAK_NOINLINE void post_if_complete(hak_slab* slab, uint32_t word) {
   if (!is_complete(slab)) return;
   /* Pairs with the exchange in hak_remote_free_take_complete: who takes it from there looks at the bits afterwards. */
   if (hak_u32_exchange_seq(&slab->complete, 1) != 0) return;
-  void* head = hak_ptr_load_relaxed(&complete_head);
+  void* head = hak_ptr_load_relaxed(&hak_remote_free_complete_head);
   do {
     slab->complete_next = (hak_slab*)head;
     /* Release: complete_next. Pairs with the exchange in hak_remote_free_take_complete. */
-  } while (!hak_ptr_cas_seq(&complete_head, &head, slab));
+  } while (!hak_ptr_cas_seq(&hak_remote_free_complete_head, &head, slab));
 }
 
 /* Sets the bits and sees to it that the owner learns of them. *twice: those that were set already. What comes with them
@@ -255,8 +254,7 @@ static hak_slab* take_from(hak_mailbox* mailbox, hak_slab* taken) {
 }
 
 hak_slab* hak_remote_free_take_complete(void) {
-  if (hak_ptr_load_relaxed(&complete_head) == NULL) return NULL;
-  hak_slab* posted = (hak_slab*)hak_ptr_exchange_seq(&complete_head, NULL);
+  hak_slab* posted = (hak_slab*)hak_ptr_exchange_seq(&hak_remote_free_complete_head, NULL);
   hak_slab* taken = NULL;
   while (posted != NULL) {
     hak_slab* slab = posted;

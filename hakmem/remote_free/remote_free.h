@@ -78,6 +78,14 @@ void hak_remote_free_flush(hak_heap* heap);
  *  long stack of posted slabs stays, for its owner to find. */
 hak_slab* hak_remote_free_take_complete(void);
 
+/** Private to remote_free.c; for the inline look that follows. The stack of slabs that were complete when they came here. */
+extern hak_atomic_ptr hak_remote_free_complete_head;
+
+/** True when hak_remote_free_take_complete may find some; a hint. */
+HAK_ALWAYS_INLINE bool hak_remote_free_has_complete(void) {
+  return hak_ptr_load_relaxed(&hak_remote_free_complete_head) != NULL;
+}
+
 /** True when slabs are posted in `mailbox`; a hint. */
 HAK_ALWAYS_INLINE bool hak_remote_free_is_posted(const hak_mailbox* mailbox) {
   return hak_ptr_load_relaxed(&mailbox->head) != NULL;

@@ -296,6 +296,7 @@ static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
 
 /* Releases the slabs that others than their owners have freed whole. */
 static void release_complete(void) {
+  if (!hak_remote_free_has_complete()) return;
   hak_slab* taken = hak_remote_free_take_complete();
   for (const hak_slab* slab = taken; slab != NULL; slab = slab->next) hak_u64_fetch_add_relaxed(&counts.complete, 1);
   dissolve_list(taken);

@@ -357,6 +357,7 @@ def hak_shared_library(
         deps,
         soname,
         version_script,
+        layout_script = None,
         linkopts = [],
         target_compatible_with = NO_SANITIZERS,
         **kwargs):
@@ -370,6 +371,7 @@ def hak_shared_library(
       deps: libraries; what nothing refers to (malloc itself) must be alwayslink.
       soname: the name that programs linked against it ask for, lib<x>.so.<major>.
       version_script: label of the linker version script.
+      layout_script: label of a linker script that adds to the linker's own (INSERT), or None.
       linkopts: further options.
       target_compatible_with: none of the sanitizers by default: their run-time must be the first library
         of a process, and brings a malloc of its own.
@@ -377,7 +379,7 @@ def hak_shared_library(
     """
     cc_binary(
         name = name,
-        additional_linker_inputs = [version_script],
+        additional_linker_inputs = [version_script] + ([layout_script] if layout_script else []),
         # GNU ld where Bazel picks gold, which leaves local thread-local names in the dynamic symbols.
         features = ["-supports_start_end_lib"],
         linkopts = [
@@ -390,7 +392,7 @@ def hak_shared_library(
             "-Wl,--no-undefined",
             "-Wl,-O1,--hash-style=gnu",
             "-pthread",
-        ] + linkopts,
+        ] + (["-Wl,-T,$(location %s)" % layout_script] if layout_script else []) + linkopts,
         linkshared = True,
         linkstatic = True,
         target_compatible_with = target_compatible_with,
