@@ -132,6 +132,8 @@ def _argument(action: argparse.Action) -> str:
     value = _value(action)
     if action.nargs == 0:
         value = ""
+    elif isinstance(action.metavar, tuple):
+        value = " ".join(action.metavar)
     elif isinstance(action.nargs, int):
         value = " ".join([value] * action.nargs)
     names = [f"\\fB{escaped(name)}\\fR" for name in action.option_strings]

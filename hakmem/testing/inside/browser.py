@@ -71,7 +71,8 @@ class Browser:
         self._call("Page.navigate", url="about:blank")
         self._call("Page.navigate", url=file.absolute().as_uri() + (f"#{fragment}" if fragment else ""))
         deadline = time.monotonic() + _TIMEOUT_S
-        ready = "typeof app === 'object' || (document.getElementById('status') || {textContent: ''}).textContent.startsWith('This page')"
+        failed = "(document.getElementById('status') || {textContent: ''}).textContent.startsWith('This page')"
+        ready = f"typeof app === 'object' || {failed}"
         while not self.run(ready):
             if time.monotonic() > deadline:
                 raise AssertionError(f"the page is not ready: {self.errors}")

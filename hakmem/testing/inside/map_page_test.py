@@ -170,7 +170,10 @@ class MapPage(unittest.TestCase):
     def test_the_wheel_zooms_where_the_mouse_is(self) -> None:
         self.open("less.html")
         x, y = self.screen(self.block(self.less, 768, "live"))
-        under = f"(() => {{ const box = app.canvas.getBoundingClientRect(), hit = app.hit({x} - box.left, {y} - box.top); return hit.piece.slab.base; }})()"
+        under = (
+            "(() => { const box = app.canvas.getBoundingClientRect();"
+            f"return app.hit({x} - box.left, {y} - box.top).piece.slab.base; }})()"
+        )
         before, scale = self.browser.run(under), self.browser.run("app.view.scale")
         for _ in range(4):
             self.browser.mouse("mouseWheel", x, y, deltaX=0, deltaY=-400)
@@ -292,7 +295,8 @@ class MapPage(unittest.TestCase):
     def test_threads_and_residency_share_the_heap_out(self) -> None:
         self.open("less.html")
         whole = self.shown()
-        for name, states in (("heap", ("live", "cached", "remote", "free")), ("resident", ("live", "cached", "remote", "free"))):
+        states = ("live", "cached", "remote", "free")
+        for name in ("heap", "resident"):
             sums = {state: 0 for state in states}
             options = self.browser.run(f"[...document.getElementById('{name}').options].map((option) => option.value)")
             self.assertGreater(len(options), 2)

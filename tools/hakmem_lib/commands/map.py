@@ -25,11 +25,13 @@ def _mebibytes(text: str) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem map`."""
-    parser.add_argument("heap", metavar="PID|SNAPSHOT", nargs="?", help="the process, which is not stopped; or a snapshot")
+    parser.add_argument(
+        "heap", metavar="PID|SNAPSHOT", nargs="?", help="the process, which is not stopped; or a snapshot"
+    )
     parser.add_argument("-o", "--output", metavar="FILE.html", help="writes the page")
     parser.add_argument("--save", metavar="FILE.json.gz", help="writes a snapshot, for later")
     parser.add_argument(
-        "--diff", metavar=("OLD", "NEW"), nargs=2, help="what changed between two snapshots of a process, as a page"
+        "--diff", metavar=("OLD", "NEW"), nargs=2, help="what changed between two looks at a process, as a page"
     )
     parser.add_argument(
         "--detail", metavar="MIB", type=_mebibytes, default=capture.DETAIL_BYTES / (1 << 20),

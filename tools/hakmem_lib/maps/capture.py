@@ -1,7 +1,7 @@
 """The map of a running process.
 
-The process goes on meanwhile. A slab that is another one after its bitmaps were read is left out, a block that is in two
-places is where it was seen first, and `doubts` counts both.
+The process goes on meanwhile. A slab that is another one after its bitmaps were read is left out, a block that is in
+two places is where it was seen first, and `doubts` counts both.
 """
 
 from __future__ import annotations
@@ -76,7 +76,12 @@ def of_walk(walker: heaps.Walker, snapshot: heaps.Snapshot, page_bytes: int) -> 
         ],
         whales=[
             model.Whale(
-                whale.base, whale.size, whale.state, None if whale.state == "live" else _age_ms(now, whale.freed_ms), None, b""
+                base=whale.base,
+                size=whale.size,
+                state=whale.state,
+                age_ms=None if whale.state == "live" else _age_ms(now, whale.freed_ms),
+                resident_bytes=None,
+                cells=b"",
             )
             for whale in sorted(snapshot.whales, key=lambda whale: whale.base)
         ],

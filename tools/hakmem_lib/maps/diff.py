@@ -1,7 +1,7 @@
 """Two snapshots of a process laid over each other: what appeared, what vanished, what changed.
 
-The result is the map of the later one, with the changes at its slabs, and with the slabs and SuperSlabs that are gone where
-nothing else has taken their place. A block that was freed and handed out again meanwhile is the same to it.
+The result is the map of the later one, with the changes at its slabs, and with the slabs and SuperSlabs that are gone
+where nothing else has taken their place. A block that was freed and handed out again meanwhile is the same to it.
 """
 
 from __future__ import annotations

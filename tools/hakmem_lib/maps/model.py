@@ -1,7 +1,7 @@
 """A heap block by block, and the JSON that snapshots and pages have of it.
 
-The JSON is made of rows, so that a heap of a gibibyte is a page of a few megabytes at most; page.js reads it too. A bitmap is
-"" where no bit is set, "*" where all are, else base64 of its bytes, the lowest bit first.
+The JSON is made of rows, so that a heap of a gibibyte is a page of a few megabytes at most; page.js reads it too. A bitmap
+is "" where no bit is set, "*" where all are, else base64 of its bytes, the lowest bit first.
 """
 
 from __future__ import annotations
@@ -254,7 +254,9 @@ class _Reader:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        self._classes = [(_number(block), _number(blocks), _number(units)) for block, blocks, units in document["classes"]]
+        self._classes = [
+            (_number(block), _number(blocks), _number(units)) for block, blocks, units in document["classes"]
+        ]
         self._page_bytes = _number(document["page_bytes"])
         if self._page_bytes not in (4096, 16384, 65536):
             raise ValueError(f"pages of {self._page_bytes} bytes")
@@ -298,11 +300,12 @@ class _Reader:
             block_bytes, blocks, class_units = self._classes[_number(size_class)]
             if class_units != units:
                 raise ValueError(f"a slab of class {size_class} in {units} units")
-        if min(free, cached, remote, asked, owner + 1) < 0 or free + cached + remote > blocks or owner >= len(self._heaps):
+        if min(free, cached, remote, asked) < 0 or free + cached + remote > blocks or not -1 <= owner < len(self._heaps):
             raise ValueError(f"a slab of {blocks} blocks with {free}, {cached} and {remote}")
         maps = [_bitmap(text, blocks) for text in row[9:12]]
         bits = None if maps[0] is None or maps[1] is None or maps[2] is None else Bits(maps[0], maps[1], maps[2])
-        if bits is not None and tuple(map(int.bit_count, (bits.free, bits.cached, bits.remote))) != (free, cached, remote):
+        counts = bits and (bits.free.bit_count(), bits.cached.bit_count(), bits.remote.bit_count())
+        if counts not in (None, (free, cached, remote)):
             raise ValueError("a slab whose bitmaps are not what its counts are")
         change = None
         if len(row) > 12:
