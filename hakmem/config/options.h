@@ -51,4 +51,16 @@ HAK_TEXT(
     PROFILE_FILE, 255, NOW,
     "the file that the heap profile is written to when the process ends, for `hakmem prof FILE`; `%p` is the number of "
     "the process; an existing file is left alone and `.1`, `.2` and so on tried. Empty: none is written")
+HAK_FLAG(
+    BACKGROUND_THREAD, 0, START,
+    "1: a thread of HAKMEM's own gives back what an idle process has freed; without it that happens while the program "
+    "allocates and frees")
+HAK_TEXT(
+    METRICS, 200, START,
+    "a file that a thread of HAKMEM's own writes anew with the figures as OpenMetrics text, or `unix:/path`, a socket "
+    "that "
+    "answers each connection with them; `%p` in the path is the process's number, and without it the children of a "
+    "fork write none; empty: neither")
+HAK_NUMBER(METRICS_SECONDS, COUNT, 10, 1, 86400, NOW, "seconds between two writes of `HAKMEM_METRICS`")
+HAK_FLAG(LATENCY_HISTOGRAM, 0, START, "1: slow paths are timed, by cause, about 50 ns each")
 HAK_FLAG(VERBOSE, 0, START, "1: one line at start: the version and the options in force")

@@ -4,12 +4,14 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "hakmem/background/background.h"
 #include "hakmem/base/checks.h"
 #include "hakmem/config/config.h"
 #include "hakmem/ctl/ctl.h"
 #include "hakmem/instrument/instrument.h"
 #include "hakmem/limits/limits.h"
 #include "hakmem/metadata/metadata.h"
+#include "hakmem/os/latency.h"
 #include "hakmem/profile/profile.h"
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -70,6 +72,8 @@ static void after_fork_child(void) {
   hak_lock_reset(hak_profile_lock());
   hak_lock_reset(hak_heap_common_lock());
   hak_lock_reset(hak_ctl_lock());
+  /* Its next slow path comes by hak_lifecycle_enter_slow, which starts the thread: most children call exec before. */
+  if (hak_background_after_fork_child()) hak_instrument_set_heap(&hak_heap_empty);
 }
 
 enum { FORKS_OPEN = 0, FORKS_CLOSING = 1, FORKS_GUARDED = 2 };
@@ -198,6 +202,7 @@ hak_heap* hak_lifecycle_enter_slow(void) {
   /* May allocate, which now finds the heap in place. If it fails, the heap stays with the thread and is not parked
    * when the thread ends: a leak of one heap, where even libc has no memory. */
   (void)pthread_setspecific(exit_key, heap);
+  if (HAK_UNLIKELY(hak_background_is_due())) hak_background_start();
   errno = saved_errno;
   hak_heap_enter(heap);
   return heap;
@@ -219,6 +224,11 @@ __attribute__((constructor)) static void on_library_start(void) {
   hak_config_load(environ);
   if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);
   if (hak_config_get(HAK_OPTION_PROFILE)) hak_profile_begin(0);
+  if (hak_config_get(HAK_OPTION_LATENCY_HISTOGRAM)) hak_latency_switch(true);
+  if (hak_background_configure()) {
+    hak_lifecycle_guard_forks(); /* the thread takes locks */
+    hak_background_start();
+  }
   errno = saved_errno;
 }
 
@@ -226,5 +236,6 @@ __attribute__((destructor)) static void on_library_end(void) {
   const int saved_errno = errno;
   if (hak_config_get(HAK_OPTION_STATS_AT_EXIT)) hak_report_at_exit();
   hak_profile_at_exit();
+  hak_background_stop();
   errno = saved_errno;
 }

@@ -1,5 +1,5 @@
 /* Purpose: the seam between HAKMEM and the kernel: every system call of the allocator is one of these functions, but for the text that it
- *   reads and writes (base/print, config, report).
+ *   reads and writes (base/print, config, report, background).
  * Owns: nothing.
  * Invariants:
  *   1. Arguments and results are those of the system call of that name, errno included.

@@ -73,3 +73,5 @@ uint64_t hak_purge_all(void) {
   hak_shared_pool_purge(now_ms, 0);
   return hak_shared_pool_purged_bytes() - before + hak_whale_cache_purge(now_ms, 0);
 }
+
+bool hak_purge_has_work(void) { return hak_shared_pool_has_dirty() || hak_whale_cache_read_figures().cached != 0; }

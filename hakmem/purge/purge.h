@@ -16,6 +16,9 @@ HAK_BEGIN_DECLS
 /** Called from slow paths now and then: purges when due. Returns the time in milliseconds. */
 uint64_t hak_purge_tick(void);
 
+/** True while something waits for its time to be given back. */
+bool hak_purge_has_work(void);
+
 /** Gives back everything that is free in the shared pool and the whale cache. Returns the bytes given back. */
 uint64_t hak_purge_all(void);
 

@@ -418,6 +418,10 @@ static void settle_free(void) {
   give_surplus();
 }
 
+bool hak_shared_pool_has_dirty(void) {
+  return hak_superslab_read_sums().dirty_units != 0 || hak_empty_cache_count() != 0;
+}
+
 uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&counts.purged_bytes); }
 
 uint64_t hak_shared_pool_growth_count(void) { return hak_u64_load_relaxed(&counts.from_new); }

@@ -77,6 +77,9 @@ void hak_shared_pool_drain_common(void);
  *  SuperSlabs. Returns the bytes given back. */
 uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms);
 
+/** True: some free units, those of empty SuperSlabs among them, may be resident, or a SuperSlab is empty. */
+bool hak_shared_pool_has_dirty(void);
+
 /** Times that a release found too much free memory (surplus.h) and gave some back: what heaps cache should go, too. */
 uint32_t hak_shared_pool_surplus_count(void);
 

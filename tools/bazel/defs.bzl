@@ -32,6 +32,7 @@ LAYERS = {
     "report": 8,
     "unified_cache": 8,
     "view": 8,
+    "background": 9,
     "ctl": 9,
     "hot_box": 9,
     "lifecycle": 10,

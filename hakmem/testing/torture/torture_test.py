@@ -19,7 +19,7 @@ PAGE = pathlib.Path("docs/torture.md")
 # fputs and ferror are for malloc_info, the unwinder for the heap profile, which is off unless asked for. hak_conf is the program's, where it has one.
 CALLED = set(
     "_Unwind_Backtrace _Unwind_GetIP _ZSt15get_new_handlerv _ZSt17__throw_bad_allocv __errno_location __libc_single_threaded __register_atfork abort backtrace clock_gettime dlsym "
-    "ferror fputs getauxval hak_conf madvise memcpy memmove memset mmap mprotect mremap munmap pthread_atfork pthread_getspecific "
+    "ferror fputs getauxval hak_conf madvise memcpy memmove memset mmap mprotect mremap munmap pthread_atfork pthread_create pthread_getspecific "
     "pthread_key_create pthread_setspecific syscall write".split()
 )
 ADDED = re.compile(r"_ITM_\w+|__cxa_finalize|__gmon_start__|_*environ|__tls_get_addr|__stack_chk_fail|__\w+_chk")
