@@ -13,9 +13,9 @@ static struct {
   hak_atomic_u64 used_bytes;
 } metadata HAK_START_DATA;
 
-/* Where the chunks are: base | which size. For reports; those of a heap of some TiB beyond are not told. The first ones lie
- * where every process writes anyway. Sync: metadata.lock writes, any reads */
-enum { CHUNKS_NEAR = 8, CHUNKS_MAX = 64 * 1024 };
+/* Where the chunks are: base | which size. For reports; what is beyond the first 4 GiB of descriptors is not told: a heap of
+ * 150 GiB has so many. The first ones lie where every process writes anyway. Sync: metadata.lock writes, any reads */
+enum { CHUNKS_NEAR = 8, CHUNKS_MAX = 4096 };
 static hak_atomic_u64 chunks_near[CHUNKS_NEAR] HAK_START_DATA;
 static hak_atomic_u64 chunks_far[CHUNKS_MAX];
 static hak_atomic_u64 chunk_count HAK_START_DATA;
