@@ -8,12 +8,21 @@
 static hak_atomic_u32 error_action;
 static hak_atomic_u64 misuse_count;
 
+static hak_atomic_ptr explainer; /* Sync: atomic release, acquire */
+
 static __thread uint32_t holds __attribute__((tls_model("initial-exec")));
 static __thread bool abort_is_due __attribute__((tls_model("initial-exec")));
 
 void hak_set_error_action(hak_error_action action) { hak_u32_exchange_seq(&error_action, (uint32_t)action); }
 
 hak_error_action hak_get_error_action(void) { return (hak_error_action)hak_u32_load_relaxed(&error_action); }
+
+void hak_set_explainer(void (*explain)(const void* ptr)) { hak_ptr_store_release(&explainer, (void*)explain); }
+
+static void explain_more(const void* ptr) {
+  void (*explain)(const void*) = (void (*)(const void*))hak_ptr_load_acquire(&explainer);
+  if (explain != NULL) explain(ptr);
+}
 
 uint64_t hak_misuse_count(void) { return hak_u64_load_relaxed(&misuse_count); }
 
@@ -46,6 +55,7 @@ void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes) {
   hak_print_str(&line, "\n");
   hak_print_flush(&line, STDERR_FILENO);
   if (action != HAK_ERROR_ABORT) return;
+  explain_more(ptr);
   if (holds == 0) abort();
   abort_is_due = true;
 }
@@ -69,6 +79,7 @@ void hak_die(const char* what, const void* ptr) {
   }
   hak_print_str(&line, "\n");
   hak_print_flush(&line, STDERR_FILENO);
+  explain_more(ptr);
   abort();
 }
 

@@ -44,6 +44,10 @@ void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes);
 void hak_hold_aborts(void);
 void hak_release_aborts(void);
 
+/** Has `explain` called with the pointer after the line of a report that ends the process, before it does: to say more.
+ *  Async-signal-safe, and returns. NULL: nobody. */
+void hak_set_explainer(void (*explain)(const void* ptr));
+
 /** Misuse seen since the start, whatever the action. */
 uint64_t hak_misuse_count(void);
 

@@ -63,4 +63,13 @@ HAK_TEXT(
     "fork write none; empty: neither")
 HAK_NUMBER(METRICS_SECONDS, COUNT, 10, 1, 86400, NOW, "seconds between two writes of `HAKMEM_METRICS`")
 HAK_FLAG(LATENCY_HISTOGRAM, 0, START, "1: slow paths are timed, by cause, about 50 ns each")
+HAK_FLAG(
+    CRASH_REPORTS, 0, START,
+    "1: after SIGSEGV, SIGBUS and SIGABRT, and after a report of misuse that ends the process, stderr says what the "
+    "address is to HAKMEM. The program's own handlers and the exit status stay as they are; not in set-user-ID "
+    "programs")
+HAK_NUMBER(
+    FLIGHT_RECORDER, COUNT, 0, 0, 1024, START,
+    "operations of each thread, the last ones, that are kept for crash reports and `hakmem why`: 32 bytes each, and "
+    "every malloc and free takes the slow path; 0: none")
 HAK_FLAG(VERBOSE, 0, START, "1: one line at start: the version and the options in force")

@@ -152,7 +152,10 @@ static HAK_NOINLINE void* malloc_looked_at(size_t size_bytes) {
   const uint32_t mode = hak_instrument_follow();
   void* block;
   if (!take_hit(size_bytes, &block)) block = malloc_slow(size_bytes);
-  return hak_gate_grant(instrument(mode, block, size_bytes), size_bytes);
+  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
+  block = hak_gate_grant(instrument(mode, block, size_bytes), size_bytes);
+  hak_instrument_end(is_outermost);
+  return block;
 }
 
 /* A miss, which has been counted. */
@@ -200,7 +203,9 @@ static HAK_NOINLINE void* calloc_instrumented(size_t size_bytes) {
   const uint32_t mode = hak_instrument_follow();
   bool zeroed;
   void* usual = take_for_calloc(size_bytes, &zeroed);
+  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
   void* block = instrument(mode, usual, size_bytes);
+  hak_instrument_end(is_outermost);
   return clear(block, size_bytes, zeroed && block == usual);
 }
 
@@ -211,13 +216,20 @@ static void* calloc_slow(size_t size_bytes) {
   return clear(block, size_bytes, zeroed);
 }
 
+static HAK_NOINLINE void* calloc_missed(size_t size_bytes) {
+  const bool is_outermost = hak_instrument_is_on() && hak_instrument_begin(__builtin_return_address(0));
+  void* block = hak_gate_malloc_slow(size_bytes);
+  hak_instrument_end(is_outermost);
+  return block == NULL ? NULL : memset(block, 0, size_bytes);
+}
+
 void* hak_gate_calloc(size_t count, size_t element_bytes) {
   size_t size_bytes;
   if (HAK_UNLIKELY(__builtin_mul_overflow(count, element_bytes, &size_bytes))) return hak_gate_no_memory();
   if (HAK_UNLIKELY(size_bytes > PTRDIFF_MAX)) return hak_gate_no_memory();
   if (size_bytes > HAK_SIZE_CLASS_TINY_MAX_BYTES) return calloc_slow(size_bytes);
-  void* block = hak_gate_malloc(size_bytes);
-  return block == NULL ? NULL : memset(block, 0, size_bytes);
+  void* block;
+  return HAK_LIKELY(hak_gate_try_hit(size_bytes, &block)) ? memset(block, 0, size_bytes) : calloc_missed(size_bytes);
 }
 
 static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
@@ -396,7 +408,11 @@ static void free_unseen(void* ptr) {
 }
 
 static HAK_NOINLINE void free_instrumented(void* ptr) {
+  /* A thread that begins with a free, to note where from. */
+  if (!hak_heap_is_real(hak_heap_current)) hak_lifecycle_leave(hak_lifecycle_enter());
+  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
   hak_instrument_on_free(hak_instrument_follow(), ptr);
+  hak_instrument_end(is_outermost);
   free_unseen(ptr);
 }
 

@@ -8,6 +8,7 @@
 #include "hakmem/base/print.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_inl.h"
+#include "hakmem/instrument/instrument.h"
 
 typedef void (*new_handler)(void);
 
@@ -59,12 +60,16 @@ static HAK_SLOW void* new_nothrow_slow(size_t alignment, size_t size, const void
 }
 
 static HAK_NOINLINE void* new_or_throw(size_t size) {
+  const bool is_outermost = hak_instrument_is_on() && hak_instrument_begin(__builtin_return_address(0));
   void* block = hak_gate_malloc_missed(size);
+  hak_instrument_end(is_outermost);
   return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, true);
 }
 
 static HAK_NOINLINE void* new_or_null(size_t size, const void* tag) {
+  const bool is_outermost = hak_instrument_is_on() && hak_instrument_begin(__builtin_return_address(0));
   void* block = hak_gate_malloc_missed(size);
+  hak_instrument_end(is_outermost);
   return HAK_LIKELY(block != NULL) ? block : new_nothrow_slow(HAK_MIN_ALIGN_BYTES, size, tag);
 }
 

@@ -171,9 +171,16 @@ static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
   return realloc_live(ptr, &info, size_bytes);
 }
 
+static HAK_NOINLINE void* realloc_instrumented(void* ptr, size_t size_bytes) {
+  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
+  void* block = realloc_any(ptr, size_bytes);
+  hak_instrument_end(is_outermost);
+  return block;
+}
+
 /* Most often a block that grows on; the rest is found out in turn. */
 static HAK_NOINLINE void* realloc_large(void* ptr, size_t size_bytes) {
-  if (HAK_UNLIKELY(hak_instrument_is_on())) return realloc_any(ptr, size_bytes);
+  if (HAK_UNLIKELY(hak_instrument_is_on())) return realloc_instrumented(ptr, size_bytes);
   return grows_in_place(ptr, size_bytes) ? ptr : realloc_any(ptr, size_bytes);
 }
 

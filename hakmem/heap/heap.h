@@ -161,6 +161,7 @@ typedef struct hak_heap {
   uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
   /* hak_thread_pointer of the thread that had the heap last, for readers outside. Sync: owner */
   const void* thread_pointer;
+  const void* caller; /* of the call that is being recorded: hak_instrument_begin. Sync: owner */
   hak_mid_ace_budget budget;
   hak_mid_ace_bin ace[HAK_SIZE_CLASS_COUNT];
   hak_heap_counters counters;

@@ -79,6 +79,20 @@ HAK_ALWAYS_INLINE bool hak_instrument_try_count(size_t size_bytes) {
   hak_instrument_bytes_left = left - size_bytes - 1;
   return true;
 }
+/** Where in the program the call of the allocator returns to that the thread is in; NULL: not known. For the record hook. */
+HAK_ALWAYS_INLINE const void* hak_instrument_caller(void) { return hak_heap_current->caller; }
+
+/** A call that returns to `caller` begins, or goes on within another one. True: it is the outermost, and hak_instrument_end
+ *  ends it. */
+HAK_ALWAYS_INLINE bool hak_instrument_begin(const void* caller) {
+  hak_heap* heap = hak_heap_current;
+  if (!hak_heap_is_real(heap) || heap->caller != NULL) return false;
+  heap->caller = caller;
+  return true;
+}
+HAK_ALWAYS_INLINE void hak_instrument_end(bool is_outermost) {
+  if (is_outermost) hak_heap_current->caller = NULL;
+}
 
 /** True when the thread has to follow: it may be instrumented, or is to be. Where a slow path begins. */
 HAK_ALWAYS_INLINE bool hak_instrument_is_on(void) { return hak_instrument_wanted() != 0; }

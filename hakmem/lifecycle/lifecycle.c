@@ -12,7 +12,9 @@
 #include "hakmem/limits/limits.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/latency.h"
+#include "hakmem/postmortem/postmortem.h"
 #include "hakmem/profile/profile.h"
+#include "hakmem/recorder/recorder.h"
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/unified_cache/unified_cache.h"
@@ -65,6 +67,7 @@ static void after_fork_child(void) {
   hak_lock_set_holds_all(false);
   hak_heap_orphan_others_locked(hak_heap_current);
   hak_limits_after_fork();
+  hak_recorder_after_fork();
   hak_lock_reset(hak_metadata_lock());
   hak_lock_reset(hak_whale_cache_lock());
   hak_lock_reset(hak_shared_pool_lock());
@@ -136,6 +139,8 @@ static void on_thread_exit(void* arg) {
   hak_unified_cache_flush(heap);
   hak_heap_leave(heap);
   thread_is_past_exit = true;
+  hak_recorder_end_thread();
+  hak_postmortem_end_thread();
   hak_instrument_set_heap(&hak_heap_empty);
   hak_heap_park(heap);
 }
@@ -199,6 +204,7 @@ hak_heap* hak_lifecycle_enter_slow(void) {
     return enter_common();
   }
   hak_instrument_set_heap(heap);
+  hak_postmortem_start_thread();
   /* May allocate, which now finds the heap in place. If it fails, the heap stays with the thread and is not parked
    * when the thread ends: a leak of one heap, where even libc has no memory. */
   (void)pthread_setspecific(exit_key, heap);
@@ -222,6 +228,9 @@ __attribute__((constructor)) static void on_library_start(void) {
   const int saved_errno = errno;
   ensure_started();
   hak_config_load(environ);
+  hak_recorder_start();
+  if (hak_config_get(HAK_OPTION_FLIGHT_RECORDER)) hak_lifecycle_guard_forks(); /* a child is told from its parent */
+  hak_postmortem_start();
   if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);
   if (hak_config_get(HAK_OPTION_PROFILE)) hak_profile_begin(0);
   if (hak_config_get(HAK_OPTION_LATENCY_HISTOGRAM)) hak_latency_switch(true);

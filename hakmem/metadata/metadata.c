@@ -74,8 +74,24 @@ void* hak_metadata_alloc(size_t size_bytes, size_t alignment) {
   return block;
 }
 
+hak_metadata_place hak_metadata_find(const void* address) {
+  const uintptr_t page_bytes = hak_os_page_bytes();
+  const uint64_t count = hak_u64_load_acquire(&chunk_count);
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t chunk = hak_u64_load_relaxed(chunk_at(i));
+    const size_t size_bytes = chunk_sizes[chunk & 1];
+    const uintptr_t offset = (uintptr_t)address - (uintptr_t)(chunk & ~1ull);
+    if (offset < size_bytes) return HAK_METADATA_DESCRIPTORS;
+    if (offset < size_bytes + page_bytes || offset + page_bytes < page_bytes) return HAK_METADATA_GUARD;
+  }
+  return HAK_METADATA_NONE;
+}
+
 #define ROWS                                           \
   HAK_VIEW_STRUCTURE("metadata", __typeof__(metadata)) \
   HAK_VIEW_FIELDS("metadata", __typeof__(metadata), next, end, used_bytes)
-#define ROOTS(ROOT) ROOT("metadata", metadata)
+#define ROOTS(ROOT)                         \
+  ROOT("metadata", metadata)                \
+  ROOT("metadata_chunk_count", chunk_count) \
+  ROOT("metadata_chunks_near", chunks_near) ROOT("metadata_chunks_far", chunks_far)
 HAK_VIEW_PART(hak_metadata_view, ROWS, ROOTS);

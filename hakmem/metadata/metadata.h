@@ -20,6 +20,12 @@ HAK_BEGIN_DECLS
  *  Untouched pages of it cost nothing. */
 void* hak_metadata_alloc(size_t size_bytes, size_t alignment);
 
+/** What an address is to this box. */
+typedef enum hak_metadata_place { HAK_METADATA_NONE, HAK_METADATA_DESCRIPTORS, HAK_METADATA_GUARD } hak_metadata_place;
+
+/** For who looks at a process that has crashed: no lock is taken. */
+hak_metadata_place hak_metadata_find(const void* address);
+
 /** Bytes handed out so far. */
 uint64_t hak_metadata_used_bytes(void);
 

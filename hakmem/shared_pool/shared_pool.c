@@ -30,6 +30,23 @@ static struct {
   hak_atomic_u64 from_orphan, from_units, from_empty, from_new, complete, purged_bytes;
 } counts HAK_START_DATA;
 
+hak_shared_pool_place hak_shared_pool_find(const void* address) {
+  hak_shared_pool_place out = {0};
+  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+    const hak_superslab* superslab = hak_superslab_by_id(id);
+    if (superslab == NULL || hak_u32_load_relaxed(&superslab->in_use) == 0) continue;
+    const uintptr_t offset = (uintptr_t)address - (uintptr_t)superslab->base;
+    if (offset >= HAK_SUPERSLAB_BYTES) continue;
+    const uint32_t free_units = hak_u32_load_relaxed(&superslab->free_units);
+    out.superslab = superslab->base;
+    out.unit = (uint32_t)(offset / HAK_UNIT_BYTES);
+    out.is_empty = free_units == 0 && hak_u32_load_relaxed(&superslab->heads) == 0;
+    out.is_unit_free = out.is_empty || (free_units >> out.unit & 1) != 0;
+    break;
+  }
+  return out;
+}
+
 hak_lock* hak_shared_pool_lock(void) { return hak_superslab_lock(); }
 
 void hak_shared_pool_set_clock(uint64_t now_ms) { hak_u64_store_relaxed(&clock_ms, now_ms); }

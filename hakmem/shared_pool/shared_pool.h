@@ -125,6 +125,17 @@ void hak_shared_pool_count_remote(uint64_t* blocks);
 /** Bytes of SuperSlabs that are in memory. */
 uint64_t hak_shared_pool_resident_bytes(void);
 
+/** The SuperSlab in which an address lies: for who looks at a process that has crashed. */
+typedef struct hak_shared_pool_place {
+  const char* superslab; /* where its memory begins; NULL: there is none */
+  uint32_t unit;
+  bool is_empty;     /* it is cached, without a used unit */
+  bool is_unit_free; /* anybody's */
+} hak_shared_pool_place;
+
+/** Walks the SuperSlabs, without a lock. */
+hak_shared_pool_place hak_shared_pool_find(const void* address);
+
 hak_lock* hak_shared_pool_lock(void);
 
 /** For hakmem/view. */

@@ -354,6 +354,9 @@ bool hak_whale_cache_holds(const void* ptr) {
   return found;
 }
 
+const hak_whale* hak_whale_cache_newest_live(void) { return whales.live.newest; }
+const hak_whale* hak_whale_cache_newest_cached(void) { return whales.cached.newest; }
+
 hak_whale_cache_figures hak_whale_cache_read_figures(void) {
   hak_lock_take(&whales.lock);
   hak_whale_cache_figures out = whales.figures;

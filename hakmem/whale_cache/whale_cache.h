@@ -63,6 +63,11 @@ uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms);
 /** True when `ptr` lies in a live whale. O(live whales). */
 bool hak_whale_cache_holds(const void* ptr);
 
+/** Where the lists begin that hak_whale.older goes along, the youngest first: of the live, and those parked among them, and
+ *  of the cached. For who looks at a process that has crashed: no lock is taken, what is found may be anything. */
+const hak_whale* hak_whale_cache_newest_live(void);
+const hak_whale* hak_whale_cache_newest_cached(void);
+
 /** Parked whales count as cached. To take one again counts nowhere. */
 typedef struct hak_whale_cache_figures {
   uint64_t live, live_bytes, cached, cached_bytes;

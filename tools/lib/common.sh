@@ -22,6 +22,8 @@ packages_workspace=(bazel-platforms bazel-skylib bazel-rules-java bazel-rules-pr
 packages_gcc=(gcc g++ libc6-dev)
 packages_gtest=(googletest)
 packages_valgrind=(valgrind)
+# For the tests of crashes; its own Python finds that of packages_hakmem.
+packages_gdb=(gdb)
 # What tools/hakmem and its tests are written with.
 packages_hakmem=(python3 python3-pyelftools python3-rich python3-protobuf python3-prometheus-client)
 

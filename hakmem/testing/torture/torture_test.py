@@ -16,11 +16,11 @@ PLUGIN_LIBRARY = FOLDER / "libplugin_lib.so"
 PAGE = pathlib.Path("docs/torture.md")
 # All that libhakmem.so calls of libc, but for what compilers and linkers add. None allocates on the way of malloc and none
 # needs libc to be up; no processor number, no wall clock. dlsym is for dlopen and fork handlers;
-# fputs and ferror are for malloc_info, the unwinder for the heap profile, which is off unless asked for. hak_conf is the program's, where it has one.
+# fputs and ferror are for malloc_info, sigaction for crash reports, the unwinder for the heap profile, which is off unless asked for. hak_conf is the program's, where it has one.
 CALLED = set(
     "_Unwind_Backtrace _Unwind_GetIP _ZSt15get_new_handlerv _ZSt17__throw_bad_allocv __errno_location __libc_single_threaded __register_atfork abort backtrace clock_gettime dlsym "
     "ferror fputs getauxval hak_conf madvise memcpy memmove memset mmap mprotect mremap munmap pthread_atfork pthread_create pthread_getspecific "
-    "pthread_key_create pthread_setspecific syscall write".split()
+    "pthread_key_create pthread_setspecific sigaction syscall write".split()
 )
 ADDED = re.compile(r"_ITM_\w+|__cxa_finalize|__gmon_start__|_*environ|__tls_get_addr|__stack_chk_fail|__\w+_chk")
 SKIPPED = re.compile(r"^skipped: (.*)$", re.MULTILINE)

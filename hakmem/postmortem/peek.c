@@ -1,0 +1,139 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "hakmem/base/thread.h"
+#include "hakmem/postmortem/peek_inl.h"
+
+/* Every system call here goes by syscall(2), which the library calls anyway: a name of libc's more would be one more to be
+ * looked up at the start of every process. */
+
+/* The kernel reads a signal mask from `address` before it finds that there is no such way to set one. */
+static bool is_readable(const void* address) {
+  return syscall(SYS_rt_sigprocmask, -1, address, NULL, 8) != 0 && errno == EINVAL;
+}
+
+bool hak_peek_by_probing(const void* address, void* out, size_t size_bytes) {
+  const uintptr_t begin = (uintptr_t)address & ~(uintptr_t)7;
+  const uintptr_t end = (uintptr_t)address + size_bytes;
+  if (end < (uintptr_t)address) return false;
+  for (uintptr_t at = begin; at < end; at = (at & ~(uintptr_t)4095) + 4096) {
+    if (!is_readable((const void*)at)) return false;
+  }
+  memcpy(out, address, size_bytes);
+  return true;
+}
+
+bool hak_peek(const void* address, void* out, size_t size_bytes) {
+  const struct iovec local = {out, size_bytes};
+  const struct iovec remote = {(void*)(uintptr_t)address, size_bytes};
+  const long done = syscall(SYS_process_vm_readv, syscall(SYS_getpid), &local, 1, &remote, 1, 0);
+  if (done >= 0) return (size_t)done == size_bytes;
+  return errno != EFAULT && hak_peek_by_probing(address, out, size_bytes);
+}
+
+/* libc keeps a thread's number somewhere near its pointer: where, shows in the calling thread's. */
+uint32_t hak_peek_thread(const void* thread_pointer) {
+  const uint32_t own = (uint32_t)syscall(SYS_gettid);
+  const char* mine = (const char*)hak_thread_pointer();
+  if (thread_pointer == mine) return own;
+  enum { NEAR_BYTES = 4096, STEP_BYTES = 256 };
+  for (int at = -NEAR_BYTES; at < NEAR_BYTES; at += STEP_BYTES) {
+    uint32_t words[STEP_BYTES / 4];
+    if (!hak_peek(mine + at, words, sizeof words)) continue;
+    for (int i = 0; i < STEP_BYTES / 4; i++) {
+      uint32_t number;
+      if (words[i] == own && hak_peek((const char*)thread_pointer + at + 4 * i, &number, sizeof number)) return number;
+    }
+  }
+  return 0;
+}
+
+static int open_to_read(const char* path) { return (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0); }
+
+static size_t read_some(int file, char* out, size_t size_bytes) {
+  const long done = syscall(SYS_read, file, out, size_bytes);
+  return done < 0 ? 0 : (size_t)done;
+}
+
+static void close_file(int file) { (void)syscall(SYS_close, file); }
+
+void hak_peek_print_thread(hak_print* out, uint32_t thread) {
+  if (thread == 0) {
+    hak_print_str(out, "a thread");
+    return;
+  }
+  hak_print_str(out, "thread ");
+  hak_print_u64(out, thread);
+  hak_print path;
+  hak_print_init(&path);
+  hak_print_str(&path, "/proc/self/task/");
+  hak_print_u64(&path, thread);
+  hak_print_str(&path, "/comm");
+  const int file = open_to_read(path.text);
+  if (file < 0) return;
+  char name[17] = {0};
+  const size_t length = read_some(file, name, sizeof name - 1);
+  close_file(file);
+  if (length > 0 && name[length - 1] == '\n') name[length - 1] = 0;
+  hak_print_str(out, " (");
+  hak_print_str(out, name);
+  hak_print_str(out, ")");
+}
+
+static const char* parse_hex(const char* text, uintptr_t* value) {
+  *value = 0;
+  for (;; text++) {
+    if (*text >= '0' && *text <= '9') {
+      *value = *value << 4 | (uintptr_t)(*text - '0');
+    } else if (*text >= 'a' && *text <= 'f') {
+      *value = *value << 4 | (uintptr_t)(*text - 'a' + 10);
+    } else {
+      return text;
+    }
+  }
+}
+
+/* A line of /proc/self/maps: "begin-end rwxp offset device inode   path". False: it does not hold `code`. */
+static bool print_if_in(hak_print* out, const char* line, uintptr_t code) {
+  uintptr_t begin, end, offset;
+  const char* at = parse_hex(line, &begin);
+  if (*at != '-') return false;
+  at = parse_hex(at + 1, &end);
+  if (code < begin || code >= end) return false;
+  if (*at == 0 || at[1] == 0) return true;
+  at = parse_hex(at + 6, &offset); /* behind " r-xp " */
+  while (*at != 0 && *at != '/') at++;
+  if (*at == 0) return true;
+  hak_print_str(out, " (");
+  hak_print_str(out, at);
+  hak_print_str(out, "+");
+  hak_print_ptr(out, (const void*)(code - begin + offset));
+  hak_print_str(out, ")");
+  return true;
+}
+
+void hak_peek_print_code(hak_print* out, const void* code) {
+  hak_print_ptr(out, code);
+  const int file = open_to_read("/proc/self/maps");
+  if (file < 0) return;
+  char piece[512];
+  char line[256];
+  size_t length = 0;
+  bool is_found = false;
+  for (size_t count; !is_found && (count = read_some(file, piece, sizeof piece)) > 0;) {
+    for (size_t i = 0; i < count && !is_found; i++) {
+      if (piece[i] != '\n') {
+        if (length + 1 < sizeof line) line[length++] = piece[i];
+        continue;
+      }
+      line[length] = 0;
+      length = 0;
+      is_found = print_if_in(out, line, (uintptr_t)code);
+    }
+  }
+  close_file(file);
+}
