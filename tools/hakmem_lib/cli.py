@@ -16,6 +16,7 @@ COMMANDS = (
     "stat",
     "prof",
     "map",
+    "why",
     "doctor",
     "options",
     "trace",

@@ -392,6 +392,21 @@ _PRESENT = bytes(flags >> 7 for flags in range(256))
 
 _NT_FILE = "NT_FILE"
 _NT_ARM_TLS = 0x401
+_NT_SIGINFO = 0x53494749
+
+
+@dataclasses.dataclass(frozen=True)
+class Crash:
+    """Why there is a core file. `address` is the one that failed where `is_fault`."""
+
+    signal: int
+    thread: int
+    is_fault: bool
+    address: int
+
+
+# Signals whose siginfo has an address, where the kernel has sent them (si_code above 0).
+_FAULTS = (4, 5, 7, 8, 11)
 
 
 class CoreFile(Memory):
@@ -400,6 +415,8 @@ class CoreFile(Memory):
 
     def __init__(self, path: os.PathLike[str] | str) -> None:
         self.name = f"core file {path}"
+        #: None where the process was not ended by a signal.
+        self.crash: Optional[Crash] = None
         try:
             self._file = open(path, "rb")  # pylint: disable=consider-using-with
         except OSError as error:
@@ -488,10 +505,21 @@ class CoreFile(Memory):
             data = data if isinstance(data, bytes) else data.encode("latin-1")
             # struct elf_prstatus: pr_pid at 32, the registers from 112 on; of x86-64 fs_base is the 22nd of them.
             number = struct.unpack_from("<i", data, 32)[0]
+            # The thread that crashed comes first.
+            if not self._numbers and struct.unpack_from("<H", data, 12)[0]:
+                self.crash = Crash(struct.unpack_from("<H", data, 12)[0], number, False, 0)
             self._numbers.append(number)
             pointer = struct.unpack_from("<Q", data, 112 + 21 * 8)[0] if machine == "EM_X86_64" else 0
             if pointer != 0:
                 self._pointers[pointer] = number
+        elif note["n_type"] in ("NT_SIGINFO", _NT_SIGINFO):
+            data = note["n_descdata"] if "n_descdata" in note else note["n_desc"]
+            data = data if isinstance(data, bytes) else data.encode("latin-1")
+            number, _, code, _, address = struct.unpack_from("<iiiiQ", data)
+            # SI_KERNEL: x86 does not say which address, where it was none.
+            is_fault = number in _FAULTS and 0 < code < 0x80
+            if number and self._numbers:
+                self.crash = Crash(number, self._numbers[0], is_fault, address if is_fault else 0)
         elif note["n_type"] in ("NT_ARM_TLS", _NT_ARM_TLS) and self._numbers:
             # Behind the NT_PRSTATUS of its thread.
             data = note["n_descdata"] if "n_descdata" in note else note["n_desc"]

@@ -134,7 +134,9 @@ class Crashes(unittest.TestCase):
     def test_own_handlers(self) -> None:
         outcome = crash("own_handler_later")
         self.assertEqual((outcome.status, outcome.stderr), (33, "own handler\n"), str(outcome))
-        self.check(crash("own_handler_chains"), "SIGSEGV", "own handler first", "SIGSEGV in thread", "0x10 is near NULL")
+        self.check(
+            crash("own_handler_chains"), "SIGSEGV", "own handler first", "SIGSEGV in thread", "0x10 is near NULL"
+        )
         outcome = crash("mended")
         self.assertEqual((outcome.status, outcome.stdout, outcome.stderr), (0, "ok\n", ""), str(outcome))
 
