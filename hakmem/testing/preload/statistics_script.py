@@ -72,6 +72,10 @@ def names() -> None:
     print(json.dumps({"live": live, "option": out.value.decode(), "unknown": control("stats.no_such")[0]}))
 
 
+def list_names() -> None:
+    print(text_of("hak_ctl_names"), end="")
+
+
 def forks() -> None:
     ended = threading.Event()
 
@@ -92,4 +96,4 @@ def forks() -> None:
     print("ok")
 
 
-{"reconcile": reconcile, "openmetrics": openmetrics, "names": names, "forks": forks}[sys.argv[1]]()
+{"reconcile": reconcile, "openmetrics": openmetrics, "names": names, "forks": forks, "list": list_names}[sys.argv[1]]()

@@ -2,11 +2,15 @@
 
 import json
 import pathlib
+import re
 import shutil
 import unittest
 
 from hakmem.testing.harness import process
 
+PAGE = pathlib.Path("docs/inside.md")
+MANUAL = pathlib.Path("docs/man/hakmem.3")
+HEADER = pathlib.Path("hakmem/include/hakmem/hakmem.h")
 SCRIPT = pathlib.Path("hakmem/testing/preload/statistics_script.py")
 PYTHON = "/usr/bin/python3"
 
@@ -64,9 +68,26 @@ class Statistics(unittest.TestCase):
         self.assertEqual(said["option"], "321")
         self.assertEqual(said["unknown"], 2)
 
+    def test_the_page_lists_every_name(self) -> None:
+        self.assertIn("\n```\n" + run_script("list") + "```\n", PAGE.read_text(encoding="utf-8"))
+
     def test_a_fork_amid_a_look(self) -> None:
         """The lock of the figures is free in the child, whatever a thread of the parent was doing."""
         self.assertEqual(run_script("forks"), "ok\n")
+
+
+class Manual(unittest.TestCase):
+    """hakmem(3) names every function of the public header, and no other."""
+
+    def test_functions(self) -> None:
+        declared = set(re.findall(r"\b(hak_[a-z_]+)\(", re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)))
+        manual = MANUAL.read_text(encoding="utf-8")
+        synopsis = manual[manual.index(".SH SYNOPSIS") : manual.index(".SH DESCRIPTION")]
+        description = manual[manual.index(".SH DESCRIPTION") :]
+        self.assertGreater(len(declared), 25)
+        self.assertEqual(set(re.findall(r"\b(hak_[a-z_]+)\(", synopsis)), declared)
+        for name in declared:
+            self.assertIn(name, description)
 
 
 if __name__ == "__main__":
