@@ -71,6 +71,8 @@ hak_atomic_u64 hak_config_values[HAK_OPTION_COUNT] HAK_START_DATA = {
 #undef HAK_WORD
 #undef HAK_TEXT
 
+hak_atomic_u32 hak_config_cache_was_set HAK_START_DATA;
+
 /* hak_config_source, for people. Sync: atomic */
 static hak_atomic_u32 sources[HAK_OPTION_COUNT];
 
@@ -209,6 +211,9 @@ static void set_value(hak_option option, uint64_t value, hak_config_source sourc
   hak_u64_store_release(&hak_config_values[option], value); /* pairs with hak_config_text */
   hak_u32_store_relaxed(&sources[option], source);
   if (option == HAK_OPTION_ON_ERROR) follow_error_action();
+  if (option == HAK_OPTION_CACHE_BLOCKS || option == HAK_OPTION_REFILL_BLOCKS || option == HAK_OPTION_SPILL_BLOCKS) {
+    hak_u32_store_relaxed(&hak_config_cache_was_set, 1);
+  }
 }
 
 static bool has_zero_byte(hak_config_slice slice) {
@@ -355,6 +360,7 @@ void hak_config_reset_for_test(void) {
     hak_u64_store_relaxed(&hak_config_values[i], rows[i].initial);
     hak_u32_store_relaxed(&sources[i], HAK_CONFIG_DEFAULT);
   }
+  hak_u32_store_relaxed(&hak_config_cache_was_set, 0);
   hak_u32_store_relaxed(&text_pool_used, 0);
   hak_u32_store_relaxed(&loaded, 0);
   hak_set_error_action(HAK_ERROR_ABORT);

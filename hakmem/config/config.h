@@ -52,6 +52,12 @@ HAK_ALWAYS_INLINE uint64_t hak_config_get(hak_option option) {
   return hak_u64_load_relaxed(&hak_config_values[option]);
 }
 
+/** Private to config.c, too. Sync: atomic relaxed */
+extern hak_atomic_u32 hak_config_cache_was_set;
+
+/** True once CACHE_BLOCKS, REFILL_BLOCKS or SPILL_BLOCKS has been set: one look instead of three, and mostly in vain. */
+HAK_ALWAYS_INLINE bool hak_config_is_cache_set(void) { return hak_u32_load_relaxed(&hak_config_cache_was_set) != 0; }
+
 /** The text in force, empty by default. Stays as it is when another one is set. */
 const char* hak_config_text(hak_option option);
 

@@ -34,6 +34,36 @@ HAK_NUMBER(
     THREAD_CACHE_BYTES, BYTES, 16 * MIB, 0, 4 * GIB, THREAD,
     "bytes that the caches of one thread may hold; half of it for the second to fourth thread at work, a quarter up to "
     "the eighth, a sixteenth for the others; 0 switches them off, and every free is checked")
+HAK_NUMBER(CACHE_BLOCKS, COUNT, 1087, 1, 1087, NOW,
+           "blocks of one size that a thread may cache, if they are not too many bytes; caches that are larger shrink "
+           "within a "
+           "second or two of slow paths")
+HAK_NUMBER(
+    REFILL_BLOCKS, COUNT, 0, 0, 1087, NOW,
+    "blocks below 4 KiB that move into an empty cache at once, as far as it may hold them; 0: an eighth of what it may "
+    "hold, up to half of it while the program only allocates")
+HAK_NUMBER(SPILL_BLOCKS, COUNT, 0, 0, 1087, NOW,
+           "blocks that leave a full cache at once; 0: an eighth of what it may hold, all while the program only frees")
+HAK_NUMBER(OUTBOX_BYTES, BYTES, 4 * KIB, 0, 16 * MIB, NOW,
+           "of another thread's blocks: bytes that wait in each of 16 places to go home together, 64 neighbours at "
+           "most; 0: each "
+           "goes at once")
+HAK_FLAG(
+    TIERS, 1, NOW,
+    "which SuperSlab new slabs come from. 1: one that is at least half full, so that the others become empty; 0: that "
+    "with the lowest number, whatever is in it")
+HAK_WORD(ZEROING, "learn\0clear\0purge", NOW,
+         "how `calloc` makes used memory from 64 KiB on zero: as blocks have been written to before; with zeroes; by "
+         "giving the "
+         "pages back, which costs a page fault for each that is touched")
+HAK_FLAG(PREFAULT, 0, NOW,
+         "1: memory is there as soon as a slab or a block from 64 KiB on is taken, to its end, and its first use "
+         "causes no page "
+         "fault; what nobody touches is resident too")
+HAK_NUMBER(PREWARM_BYTES, BYTES, 0, 0, 1024 * GIB, START,
+           "memory for blocks up to 2 MiB that is mapped and made resident when the process starts; it stays until it "
+           "has been "
+           "used")
 HAK_FLAG(HUGE_PAGES, 1, NOW, "0: never use huge pages; 1: a heap above 64 MiB follows the system's mode")
 HAK_FLAG(LIMITS, 1, NOW,
          "1: defaults follow the memory limit and the processors of the control group (container), and free memory "

@@ -4,6 +4,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/base/thread.h"
+#include "hakmem/config/config.h"
 #include "hakmem/metadata/metadata.h"
 
 hak_heap hak_heap_empty HAK_ALIGNED(HAK_CACHE_LINE_BYTES);
@@ -126,7 +127,9 @@ void hak_heap_start_cache(hak_heap* heap, hak_bin* bin) {
   HAK_ASSERT(bin->top == bin->end);
   hak_mid_ace_refund(&heap->budget, size_class, hak_bin_cap(bin));
   if (bin->begin == NULL) bin->begin = bin->near_slots;
-  set_empty(bin, hak_mid_ace_start(&heap->budget, size_class, HAK_BIN_NEAR_SLOTS(size_class)));
+  const uint32_t near = HAK_BIN_NEAR_SLOTS(size_class);
+  const uint64_t most = hak_config_get(HAK_OPTION_CACHE_BLOCKS);
+  set_empty(bin, hak_mid_ace_start(&heap->budget, size_class, most < near ? (uint32_t)most : near));
 }
 
 /* Slots once had are kept. */

@@ -232,6 +232,8 @@ __attribute__((constructor)) static void on_library_start(void) {
   if (hak_config_get(HAK_OPTION_FLIGHT_RECORDER)) hak_lifecycle_guard_forks(); /* a child is told from its parent */
   hak_postmortem_start();
   if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);
+  const uint64_t prewarm_bytes = hak_config_get(HAK_OPTION_PREWARM_BYTES);
+  if (prewarm_bytes != 0) hak_shared_pool_prewarm(prewarm_bytes);
   if (hak_config_get(HAK_OPTION_PROFILE)) hak_profile_begin(0);
   if (hak_config_get(HAK_OPTION_LATENCY_HISTOGRAM)) hak_latency_switch(true);
   if (hak_background_configure()) {

@@ -35,6 +35,10 @@ bool hak_os_unmap(void* base, size_t size_bytes);
 /** Gives the pages back and keeps the range: it reads as zero afterwards. False: refused, contents unchanged. */
 bool hak_os_purge(void* base, size_t size_bytes);
 
+/** Makes the pages resident, for writing, their contents kept. Memory that is being used by nobody else: where the kernel
+ *  (before 5.14) cannot do it, a byte of each page that is not there yet is written. */
+void hak_os_populate(void* base, size_t size_bytes);
+
 /** Says whether huge pages may back the range. A hint: a refusal is ignored. */
 void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted);
 

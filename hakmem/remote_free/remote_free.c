@@ -2,13 +2,10 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
 
-enum {
-  /* An entry is published when it holds this many bytes, full word or not: idle threads sit on little. */
-  ENTRY_BYTES_MAX = 4 * 1024,
-  /* Slabs of one mailbox that are looked at to find complete ones. */
-  WALK_MAX = 64
-};
+/* Slabs of one mailbox that are looked at to find complete ones. */
+enum { WALK_MAX = 64 };
 
 hak_atomic_ptr hak_remote_free_complete_head HAK_START_DATA;
 
@@ -115,8 +112,9 @@ static hak_remote_free_result publish_entry(hak_heap* heap, hak_outbox_entry* en
   return result;
 }
 
+/* An entry is published when it holds so many bytes, full word or not: idle threads sit on little. */
 static uint32_t entry_room(const hak_slab* slab) {
-  const uint32_t room = ENTRY_BYTES_MAX / slab->block_bytes;
+  const uint32_t room = (uint32_t)hak_config_get(HAK_OPTION_OUTBOX_BYTES) / slab->block_bytes;
   return room > 64 ? 64 : room == 0 ? 1 : room;
 }
 
@@ -129,12 +127,14 @@ hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint
     if (entry->slab != NULL) result = publish_entry(heap, entry);
     entry->slab = slab;
     entry->key = key;
-    entry->mask = 0;
-    entry->room = entry_room(slab);
+    entry->mask = bit;
+    entry->room = entry_room(slab) - 1;
+  } else {
+    if (HAK_UNLIKELY((entry->mask & bit) != 0)) return HAK_REMOTE_FREE_DOUBLE;
+    entry->mask |= bit;
+    entry->room--;
   }
-  if (HAK_UNLIKELY((entry->mask & bit) != 0)) return HAK_REMOTE_FREE_DOUBLE;
-  entry->mask |= bit;
-  if (--entry->room == 0) {
+  if (entry->room == 0) {
     const hak_remote_free_result full = publish_entry(heap, entry);
     if (full != HAK_REMOTE_FREE_DONE) result = full;
   }

@@ -8,6 +8,7 @@
 
 #include "hakmem/base/bits.h"
 #include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
 #include "hakmem/remote_free/test_slab.h"
 
 #include "gtest/gtest.h"
@@ -398,6 +399,29 @@ TEST_F(RemoteFree, WhatIsOnItsWayToAnEmptySlabIsReportedAndDropped) {
   hak_remote_free_reject(slab.get());
   EXPECT_EQ(hak_misuse_count(), before + 3);
   EXPECT_EQ(slab.RemoteCount(), 0u);
+}
+
+// --- the option ---
+
+TEST_F(RemoteFree, AnEntryHoldsWhatTheOptionSays) {
+  const uint32_t c = hak_size_class_of(64);
+  const struct {
+    const char* bytes;
+    uint32_t blocks;
+  } rows[] = {{"0", 1}, {"63", 1}, {"64", 1}, {"640", 10}, {"16k", 64}, {"16m", 64}};
+  for (const auto& row : rows) {
+    ASSERT_EQ(hak_config_set("outbox_bytes", row.bytes), 0);
+    TestSlab& slab = NewSlab(c);
+    const uint64_t before = Count(freer_->counters.remote_published);
+    for (uint32_t i = 0; i < row.blocks; i++) {
+      EXPECT_EQ(Count(freer_->counters.remote_published), before) << row.bytes;
+      EXPECT_EQ(Push(slab, i), HAK_REMOTE_FREE_DONE);
+    }
+    EXPECT_EQ(Count(freer_->counters.remote_published), before + 1) << row.bytes;
+    EXPECT_EQ(WaitingCount(), 0u);
+    Drain(owner_.get(), slab);
+  }
+  hak_config_reset_for_test();
 }
 
 }  // namespace

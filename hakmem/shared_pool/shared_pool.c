@@ -64,7 +64,7 @@ static void count_claim(const hak_superslab* superslab, uint32_t mask) {
 }
 
 /* Claims `units` adjacent free units; their first, or -1. */
-static int claim_units(hak_superslab* superslab, uint32_t units) {
+HAK_ALWAYS_INLINE int claim_units(hak_superslab* superslab, uint32_t units) {
   uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
   for (;;) {
     const int first = hak_bits_find_run(free_units, units);
@@ -172,9 +172,29 @@ static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
   return &superslab->slabs[0];
 }
 
+/* Of all that have free units, by their ids. */
+static HAK_SLOW hak_slab* claim_in_turn(uint32_t units) {
+  uint32_t id = 0;
+  for (uint32_t tries = 0; tries < HAK_TIER_COUNT * TRIES_PER_TIER; tries++, id++) {
+    const uint32_t hot = hak_tiers_next(HAK_TIER_HOT, id);
+    const uint32_t draining = hak_tiers_next(HAK_TIER_DRAINING, id);
+    id = hot < draining ? hot : draining;
+    if (id == HAK_SUPERSLAB_IDS_MAX) return NULL;
+    hak_superslab* superslab = hak_superslab_by_id(id);
+    const int first = superslab == NULL ? -1 : claim_units(superslab, units);
+    if (first >= 0) return &superslab->slabs[first];
+  }
+  return NULL;
+}
+
 static hak_slab* claim_unused(uint32_t units) {
-  hak_slab* slab = claim_from_tier(HAK_TIER_HOT, units);
-  if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units);
+  hak_slab* slab = NULL;
+  if (HAK_LIKELY(hak_config_get(HAK_OPTION_TIERS))) {
+    slab = claim_from_tier(HAK_TIER_HOT, units);
+    if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units);
+  } else {
+    slab = claim_in_turn(units);
+  }
   if (slab != NULL) hak_u64_fetch_add_relaxed(&counts.from_units, 1);
   return slab;
 }
@@ -201,11 +221,31 @@ static hak_slab* acquire_from_whole(uint32_t units) {
   return open_superslab(superslab, units);
 }
 
+/* Dirty units are there most often; the kernel finds out quickly. */
+static void prefault(hak_slab* slab, uint32_t units) {
+  if (HAK_LIKELY(!hak_config_get(HAK_OPTION_PREFAULT)) || slab == NULL) return;
+  hak_os_populate(slab->base, (size_t)units * HAK_UNIT_BYTES);
+}
+
+void hak_shared_pool_prewarm(uint64_t size_bytes) {
+  while (size_bytes != 0) {
+    hak_superslab* superslab = hak_superslab_map();
+    if (superslab == NULL) return;
+    const size_t bytes = size_bytes < HAK_SUPERSLAB_BYTES ? size_bytes : HAK_SUPERSLAB_BYTES;
+    hak_os_populate(superslab->base, hak_round_up(bytes, hak_os_page_bytes()));
+    /* Not as an empty one, which would go back in a while. Clean: nobody has written to it. */
+    open_superslab(superslab, 0);
+    size_bytes -= bytes;
+  }
+}
+
 /* The stages from unused units on. The slab's units are held; nothing else is set. */
 static hak_slab* acquire_units(uint32_t units) {
   hak_slab* slab = claim_unused(units);
   if (slab == NULL && take_all_rooms()) slab = claim_unused(units);
-  return slab != NULL ? slab : acquire_from_whole(units);
+  if (slab == NULL) slab = acquire_from_whole(units);
+  prefault(slab, units);
+  return slab;
 }
 
 /* True when every unit of the slab reads as zero. */
@@ -493,6 +533,7 @@ hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
     return hak_shared_pool_acquire_span(units, &zeroed);
   }
   const uint32_t first = slab->first_unit;
+  prefault(slab, units);
   hak_slab_init_span(slab, units);
   hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
   mark_head(slab, true);

@@ -32,6 +32,10 @@
 
 HAK_BEGIN_DECLS
 
+/** Maps SuperSlabs and makes `size_bytes` of them resident. They are open to everybody, and do not age before they have been
+ *  used. Stops where there is no memory. */
+void hak_shared_pool_prewarm(uint64_t size_bytes);
+
 /** A slab of class `size_class` with free blocks, owned by that bin of `heap`: registered, not listed. NULL: no
  *  memory. */
 hak_slab* hak_shared_pool_acquire(hak_heap* heap, uint32_t size_class);

@@ -41,13 +41,24 @@ static void grow(hak_heap* heap, hak_bin* bin, uint32_t cap) {
   hak_mid_ace_refund(&heap->budget, bin->size_class, cap - old_cap);
 }
 
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static bool is_exchanging(const hak_heap* heap) { return heap->foreign_frees > HAK_UNIFIED_CACHE_EXCHANGE; }
+
+/* With an option that allows less than there is room for. A cap from before stays until the bin is reviewed. */
+static HAK_SLOW uint32_t slots_below(const hak_bin* bin, uint32_t most, bool exchanges) {
+  return larger(hak_bin_cap(bin), exchanges ? smaller(most, EXCHANGE_SLOTS) : most);
+}
+
 /* The most that the bin may cache: while blocks are exchanged with other threads, no more than it already may, or a few. What
  * one thread has too few of, the others have too many of, and more of them in caches are only more memory. */
-static uint32_t slots_of(const hak_heap* heap, const hak_bin* bin) {
+HAK_ALWAYS_INLINE uint32_t slots_of(const hak_heap* heap, const hak_bin* bin, bool by_option) {
   const uint32_t slots = HAK_BIN_SLOTS(bin->size_class);
-  if (HAK_LIKELY(heap->foreign_frees <= HAK_UNIFIED_CACHE_EXCHANGE) || slots <= EXCHANGE_SLOTS) return slots;
-  const uint32_t cap = hak_bin_cap(bin);
-  return cap > EXCHANGE_SLOTS ? cap : EXCHANGE_SLOTS;
+  const uint64_t most = by_option ? hak_config_get(HAK_OPTION_CACHE_BLOCKS) : slots;
+  if (most < slots) return slots_below(bin, (uint32_t)most, is_exchanging(heap));
+  if (HAK_LIKELY(!is_exchanging(heap)) || slots <= EXCHANGE_SLOTS) return slots;
+  return larger(hak_bin_cap(bin), EXCHANGE_SLOTS);
 }
 
 /* Where the blocks of one bitmap word lie. */
@@ -192,7 +203,12 @@ static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
 
 static void review_bin(hak_heap* heap, hak_bin* bin) {
   const uint32_t c = bin->size_class;
-  const uint32_t cap = hak_mid_ace_on_epoch(&heap->budget, &heap->ace[c], c, hak_bin_cap(bin));
+  const uint32_t most = (uint32_t)hak_config_get(HAK_OPTION_CACHE_BLOCKS);
+  uint32_t cap = hak_mid_ace_on_epoch(&heap->budget, &heap->ace[c], c, hak_bin_cap(bin));
+  if (HAK_UNLIKELY(cap > most)) {
+    hak_mid_ace_refund(&heap->budget, c, cap - most);
+    cap = most;
+  }
   if (cap == hak_bin_cap(bin)) return;
   const uint32_t held = hak_bin_held(bin);
   if (held > cap) drop_oldest(heap, bin, held - cap);
@@ -264,8 +280,15 @@ static void tick(hak_heap* heap) {
  * swings by nearly the cap then stays within it, and one that swings by far more pays little a block. */
 static uint32_t batch_size(const hak_bin* bin, int streak) { return hak_bin_cap(bin) >> (STREAK_MAX + 1 - streak); }
 
+HAK_ALWAYS_INLINE uint32_t refill_size(const hak_bin* bin, bool by_option) {
+  const uint32_t wanted = by_option ? (uint32_t)hak_config_get(HAK_OPTION_REFILL_BLOCKS) : 0;
+  return wanted != 0 ? smaller(wanted, hak_bin_cap(bin)) : batch_size(bin, bin->streak);
+}
+
 /* Once a phase of pure free is certain, all: what would stay is not asked for soon, and would have to be moved. */
-static uint32_t spill_size(const hak_bin* bin) {
+HAK_ALWAYS_INLINE uint32_t spill_size(const hak_bin* bin, bool by_option) {
+  const uint32_t wanted = by_option ? (uint32_t)hak_config_get(HAK_OPTION_SPILL_BLOCKS) : 0;
+  if (wanted != 0) return smaller(wanted, hak_bin_cap(bin));
   return bin->streak == -STREAK_MAX ? hak_bin_cap(bin) : batch_size(bin, -bin->streak) + 1;
 }
 
@@ -329,7 +352,7 @@ static HAK_NOINLINE void fill_from_runs(hak_heap* heap, hak_bin* bin, uint64_t w
 }
 
 /* Fills the empty slots with up to `wanted` blocks of the run, the lowest on top. */
-static void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
+HAK_ALWAYS_INLINE void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
   const uint64_t left = hak_bits_count(bin->run_mask);
   if (left < wanted && has_next_run(bin)) {
     fill_from_runs(heap, bin, wanted);
@@ -350,17 +373,26 @@ static bool ensure_run(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   return bin->run_mask != 0 || hak_warm_pool_refill_run(heap, bin);
 }
 
-void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
+/* The paths are compiled twice, so that the options of caches cost one look where none is set. */
+HAK_ALWAYS_INLINE void* refill(hak_heap* heap, uint32_t size_class, bool by_option) {
   hak_bin* bin = hak_heap_bin(heap, size_class);
   if (!ensure_run(heap, bin, size_class)) return NULL;
   grow(heap, bin,
-       hak_mid_ace_on_miss(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin), slots_of(heap, bin)));
+       hak_mid_ace_on_miss(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin),
+                           slots_of(heap, bin, by_option)));
   const uint64_t growth_count = hak_shared_pool_growth_count();
   if (HAK_UNLIKELY(heap->growth_seen != growth_count)) follow_growth(heap, growth_count);
   bin->streak = bin->streak < 0 ? 0 : bin->streak < STREAK_MAX ? (int8_t)(bin->streak + 1) : STREAK_MAX;
   void* block = pop_run(bin);
-  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->end) fill_slots(heap, bin, batch_size(bin, bin->streak));
+  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->end) fill_slots(heap, bin, refill_size(bin, by_option));
   return block;
+}
+
+static HAK_SLOW void* refill_by_option(hak_heap* heap, uint32_t size_class) { return refill(heap, size_class, true); }
+
+void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
+  if (HAK_UNLIKELY(hak_config_is_cache_set())) return refill_by_option(heap, size_class);
+  return refill(heap, size_class, false);
 }
 
 void* hak_unified_cache_take(hak_heap* heap, uint32_t size_class, bool* zeroed) {
@@ -382,7 +414,7 @@ static bool run_holds(const hak_bin* bin, const void* ptr) {
   return (bin->run_mask >> (offset / bin->stride)) & 1;
 }
 
-void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
+HAK_ALWAYS_INLINE void spill(hak_heap* heap, hak_bin* bin, void* ptr, bool by_option) {
   hak_u64_bump_single_writer(&heap->counters.spills, 1);
   tick(heap);
   hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
@@ -399,9 +431,10 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
   if (HAK_UNLIKELY(heap->surplus_seen != surplus_count)) follow_surplus(heap, surplus_count);
   const uint32_t size_class = slab->size_class;
   grow(heap, bin,
-       hak_mid_ace_on_spill(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin), slots_of(heap, bin)));
+       hak_mid_ace_on_spill(&heap->budget, &heap->ace[size_class], size_class, hak_bin_cap(bin),
+                            slots_of(heap, bin, by_option)));
   bin->streak = bin->streak > 0 ? 0 : bin->streak > -STREAK_MAX ? (int8_t)(bin->streak - 1) : -STREAK_MAX;
-  if (bin->top == bin->begin && bin->top != bin->end) drop_oldest(heap, bin, spill_size(bin));
+  if (bin->top == bin->begin && bin->top != bin->end) drop_oldest(heap, bin, spill_size(bin, by_option));
   if (bin->top != bin->begin) {
     bin->top[-1] = ptr;
     hak_compiler_barrier(); /* heap.h, Ordering */
@@ -410,6 +443,16 @@ void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
   } else {
     hak_u64_bump_single_writer(&heap->counters.written_through, 1);
+  }
+}
+
+static HAK_SLOW void spill_by_option(hak_heap* heap, hak_bin* bin, void* ptr) { spill(heap, bin, ptr, true); }
+
+void hak_unified_cache_spill(hak_heap* heap, hak_bin* bin, void* ptr) {
+  if (HAK_UNLIKELY(hak_config_is_cache_set())) {
+    spill_by_option(heap, bin, ptr);
+  } else {
+    spill(heap, bin, ptr, false);
   }
 }
 

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include <algorithm>
+#include <functional>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "hakmem/base/bits.h"
@@ -81,6 +83,96 @@ TEST_F(UnifiedCache, BatchesGrowWhileMissesFollowEachOther) {
   Bin(c)->streak = -1; /* a spill came between */
   EXPECT_EQ(batch_of_next_miss(), 32u / 8);
   EXPECT_EQ(batch_of_next_miss(), 32u / 4);
+}
+
+// --- options ---
+
+TEST_F(UnifiedCache, ARefillMovesWhatTheOptionSays) {
+  const uint32_t c = ClassOf(64);
+  const auto held_after_a_miss = [&] {
+    live_.push_back(Refill(c));
+    const uint64_t held = hak_bin_held(Bin(c));
+    live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
+    Bin(c)->top = Bin(c)->end;
+    return held;
+  };
+  ASSERT_EQ(hak_config_set("refill_blocks", "3"), 0);
+  for (int i = 0; i < 4; i++) EXPECT_EQ(held_after_a_miss(), 3u);
+  ASSERT_EQ(hak_config_set("refill_blocks", "1000"), 0);
+  EXPECT_EQ(held_after_a_miss(), hak_bin_cap(Bin(c)));
+  ASSERT_EQ(hak_config_set("refill_blocks", "0"), 0);
+  EXPECT_EQ(held_after_a_miss(), hak_bin_cap(Bin(c)) / 2);
+}
+
+TEST_F(UnifiedCache, ASpillMovesWhatTheOptionSays) {
+  const uint32_t c = ClassOf(64);
+  std::vector<void*> blocks = AllocMany(c, 200);
+  Flush();
+  ASSERT_EQ(hak_config_set("spill_blocks", "5"), 0);
+  ASSERT_EQ(hak_config_set("cache_blocks", std::to_string(hak_bin_cap(Bin(c))).c_str()), 0); /* it does not grow */
+  const auto free_until_full = [&] {
+    while (hak_bin_held(Bin(c)) < hak_bin_cap(Bin(c))) {
+      Free(blocks.back());
+      blocks.pop_back();
+    }
+  };
+  for (int i = 0; i < 4; i++) {
+    free_until_full();
+    Free(blocks.back());
+    blocks.pop_back();
+    EXPECT_EQ(hak_bin_held(Bin(c)), hak_bin_cap(Bin(c)) - 5 + 1);
+  }
+  ASSERT_EQ(hak_config_set("spill_blocks", "1087"), 0); /* all */
+  free_until_full();
+  Free(blocks.back());
+  blocks.pop_back();
+  EXPECT_EQ(hak_bin_held(Bin(c)), 1u);
+  live_.insert(live_.end(), blocks.begin(), blocks.end());
+}
+
+// Swings that a cache would grow for.
+void Swing(const std::function<void*()>& alloc, const std::function<void(void*)>& free, int blocks) {
+  for (int round = 0; round < 20; round++) {
+    std::vector<void*> out;
+    for (int i = 0; i < blocks; i++) out.push_back(alloc());
+    for (void* block : out) free(block);
+  }
+}
+
+TEST_F(UnifiedCache, ACacheHoldsNoMoreThanTheOptionSays) {
+  const uint32_t c = ClassOf(64);
+  const auto alloc = [&] { return Alloc(c); };
+  const auto free = [&](void* block) { Free(block); };
+  ASSERT_EQ(hak_config_set("cache_blocks", "10"), 0);
+  Swing(alloc, free, 300);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 10u);
+  ASSERT_EQ(hak_config_set("cache_blocks", "50"), 0);
+  Swing(alloc, free, 300);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 50u);
+  ASSERT_EQ(hak_config_set("cache_blocks", "1087"), 0);
+  Swing(alloc, free, 300);
+  EXPECT_GT(hak_bin_cap(Bin(c)), 100u);
+  /* Less again: it shrinks at the end of an epoch, and no miss or spill makes it larger before. */
+  const uint64_t granted = heap_->budget.granted_bytes;
+  const uint32_t cap = hak_bin_cap(Bin(c));
+  ASSERT_EQ(hak_config_set("cache_blocks", "7"), 0);
+  Swing(alloc, free, 300);
+  EXPECT_LE(hak_bin_cap(Bin(c)), cap);
+  hak_os_fake_advance_clock_ms(5000);
+  Swing(alloc, free, 3000);
+  EXPECT_EQ(hak_bin_cap(Bin(c)), 7u);
+  EXPECT_LE(hak_bin_held(Bin(c)), 7u);
+  EXPECT_EQ(heap_->budget.granted_bytes, granted - uint64_t{cap - 7} * 64);
+}
+
+TEST_F(UnifiedCache, ACacheOfOneBlock) {
+  ASSERT_EQ(hak_config_set("cache_blocks", "1"), 0);
+  for (const size_t bytes : {16, 1024, 4096, 65536}) {
+    const uint32_t c = ClassOf(bytes);
+    Swing([&] { return Alloc(c); }, [&](void* block) { Free(block); }, 30);
+    EXPECT_EQ(hak_bin_cap(Bin(c)), 1u) << bytes;
+    ExpectNoBlockTwice(c, 20);
+  }
 }
 
 TEST_F(UnifiedCache, LargeBlocksLeaveTheRunOneAtATime) {

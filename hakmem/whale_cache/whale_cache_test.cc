@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -707,6 +708,22 @@ TEST_F(WhaleCache, ThreadsShareNoWhale) {
   EXPECT_EQ(broken.load(), 0);
   EXPECT_LE(Figures().cached_bytes, 4 * kMiB);
   errno = kErrno;
+}
+
+TEST_F(WhaleCache, APrefaultedWhaleIsThereAndZero) {
+  for (const bool prefaults : {false, true}) {
+    ASSERT_EQ(hak_config_set("prefault", prefaults ? "1" : "0"), 0);
+    bool zeroed = false;
+    hak_whale* whale = hak_whale_cache_acquire(3 * kMiB, 1, &zeroed);
+    EXPECT_TRUE(zeroed);
+    std::vector<unsigned char> pages(3 * kMiB / hak_os_page_bytes());
+    ASSERT_EQ(mincore(whale->base, 3 * kMiB, pages.data()), 0);
+    const auto resident = std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) != 0; });
+    EXPECT_EQ(resident, prefaults ? static_cast<ptrdiff_t>(pages.size()) : 0);
+    EXPECT_TRUE(IsAll(whale->base, 3 * kMiB, 0));
+    Release(whale);
+    hak_whale_cache_purge(0, 0);
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hakmem/base/checks.h"
+#include "hakmem/config/config.h"
 #include "hakmem/os/os.h"
 
 enum {
@@ -66,11 +67,12 @@ void hak_zeroing_make(hak_zeroing* zeroing, void* block, size_t size_bytes) {
   HAK_ASSERT(size_bytes >= HAK_ZEROING_MIN_BYTES && (uintptr_t)block % HAK_UNIT_BYTES == 0);
   char* const begin = (char*)block;
   const size_t page_bytes = hak_os_page_bytes();
-  if (hak_zeroing_is_sample_due(zeroing)) sample(zeroing, begin, size_bytes, page_bytes);
+  const hak_zeroing_way way = (hak_zeroing_way)hak_config_get(HAK_OPTION_ZEROING);
+  if (way == HAK_ZEROING_LEARN && hak_zeroing_is_sample_due(zeroing)) sample(zeroing, begin, size_bytes, page_bytes);
   /* The first page is the one that the program will write to next, and often there already. */
   const size_t whole_bytes = hak_round_up(size_bytes, page_bytes);
-  const bool purges = !hak_zeroing_clears(zeroing) && whole_bytes > page_bytes;
-  if (purges && hak_os_purge(begin + page_bytes, whole_bytes - page_bytes)) {
+  const bool purges = way == HAK_ZEROING_LEARN ? !hak_zeroing_clears(zeroing) : way == HAK_ZEROING_PURGE;
+  if (purges && whole_bytes > page_bytes && hak_os_purge(begin + page_bytes, whole_bytes - page_bytes)) {
     memset(begin, 0, page_bytes);
     return;
   }

@@ -39,6 +39,9 @@ typedef struct hak_zeroing {
   hak_atomic_u32 clears; /* 1: too much is touched, blocks are cleared */
 } hak_zeroing;
 
+/** The words of HAKMEM_ZEROING. */
+typedef enum hak_zeroing_way { HAK_ZEROING_LEARN, HAK_ZEROING_CLEAR, HAK_ZEROING_PURGE } hak_zeroing_way;
+
 /** Makes [block, block + size_bytes) read as zero. The block is a multiple of HAK_UNIT_BYTES at least as long, and starts on
  *  one; `size_bytes` is HAK_ZEROING_MIN_BYTES at least. */
 void hak_zeroing_make(hak_zeroing* zeroing, void* block, size_t size_bytes);

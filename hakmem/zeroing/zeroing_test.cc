@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hakmem/config/config.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 
@@ -17,6 +18,7 @@ constexpr size_t kBlock = 8 * kUnit;
 class Zeroing : public testing::Test {
  protected:
   void SetUp() override {
+    hak_config_reset_for_test();
     hak_os_fake_reset();
     hak_os_reset_for_test();
     base_ = static_cast<char*>(hak_os_map_aligned(kBlock + kUnit, kUnit));
@@ -140,6 +142,19 @@ TEST(ZeroingPolicy, TheFirstCallSamplesAndAPartOfTheOthers) {
   samples = 0;
   for (int i = 0; i < 160; i++) samples += hak_zeroing_is_sample_due(&zeroing);
   EXPECT_EQ(samples, 40);
+}
+
+TEST_F(Zeroing, TheOptionDecides) {
+  ASSERT_EQ(hak_config_set("zeroing", "clear"), 0);
+  for (int i = 0; i < 40; i++) Live(kBlock, false);
+  EXPECT_EQ(Purges(), 0u);
+  ASSERT_EQ(hak_config_set("zeroing", "purge"), 0);
+  for (int i = 0; i < 40; i++) Live(kBlock, true);
+  EXPECT_EQ(Purges(), 40u);
+  EXPECT_EQ(hak_u32_load_relaxed(&zeroing_.calls), 0u) << "nothing is learnt";
+  ASSERT_EQ(hak_config_set("zeroing", "learn"), 0);
+  for (int i = 0; i < 100; i++) Live(kBlock, true);
+  EXPECT_LE(Purges(), 40u + 17u);
 }
 
 }  // namespace
