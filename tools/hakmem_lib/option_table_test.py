@@ -91,6 +91,9 @@ class Command(unittest.TestCase):
         (action,) = json.loads(self.outcome("--json", "on_error")[1])
         self.assertEqual((action["default"], action["values"]), ("abort", ["abort", "warn", "ignore"]))
 
+    def test_no_such_process(self) -> None:
+        self.assertEqual(self.outcome("--pid", "99999999"), (2, "", "hakmem options: no such process: 99999999\n"))
+
     def test_no_such_option(self) -> None:
         self.assertEqual(self.outcome("no_such"), (2, "", "hakmem options: no such option: no_such\n"))
 

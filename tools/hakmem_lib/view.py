@@ -202,10 +202,43 @@ def attach(memory: Memory) -> View:
         raise CommandError(f"{memory.name}: what hak_view names cannot be read: {error}") from error
 
 
+_TYPE_WORD, _TYPE_TEXT = 2, 3  # option_type of hakmem/config/config.c
+
+
 def options(view: View) -> dict[str, int]:
     """The options in force, by name: numbers, which of the words, and where a text lies (0: it is empty)."""
     names = (_text(row.bytes_of("name")) for row in view.records("options", "option"))
     return dict(zip(names, view.array("option_values")))
+
+
+#: What hak_config_source_name says.
+OPTION_SOURCES = ("default", "hak_conf", "/etc/hakmem.conf", "HAKMEM_CONF", "environment", "hak_option_set")
+
+
+@dataclasses.dataclass(frozen=True)
+class InForce:
+    """An option of a process: its value as a user would spell it, and where that came from."""
+
+    name: str
+    value: str
+    source: str
+
+
+def options_in_force(view: View) -> list[InForce]:
+    """Every option, in the order of the table that the process has."""
+    rows = view.records("options", "option")
+    out = []
+    for row, value, source in zip(rows, view.array("option_values"), view.array("option_sources", 4)):
+        words = row.bytes_of("words").rstrip(b"\0").split(b"\0")
+        if row["type"] == _TYPE_TEXT:
+            text = view.memory.text(value) if value else ""
+        elif row["type"] == _TYPE_WORD and value < len(words):
+            text = words[value].decode("ascii", "replace")
+        else:
+            text = str(value)
+        named = OPTION_SOURCES[source] if source < len(OPTION_SOURCES) else str(source)
+        out.append(InForce(_text(row.bytes_of("name")), text, named))
+    return out
 
 
 def pick(values: Sequence[int], index: int, default: int = 0) -> int:

@@ -192,6 +192,19 @@ class Walk(unittest.TestCase):
             options = view.options(walker(running.pid).view)
             self.assertEqual((options["DECAY_MS"], options["HUGE_PAGES"]), (123, 1))
 
+    def test_options_as_a_user_would_spell_them(self) -> None:
+        environment = {"HAKMEM_CONF": "on_error:warn,stats_file:/tmp/a b", "HAKMEM_ZEROING": "purge"}
+        with Running(FOLDER / "known", env=environment) as running:
+            running.reached("start")
+            options = {option.name: option for option in view.options_in_force(walker(running.pid).view)}
+            for name, value, source in (
+                ("ON_ERROR", "warn", "HAKMEM_CONF"),
+                ("STATS_FILE", "/tmp/a b", "HAKMEM_CONF"),
+                ("ZEROING", "purge", "environment"),
+                ("DECAY_MS", "500", "default"),
+            ):
+                self.assertEqual((options[name].value, options[name].source), (value, source))
+
     def test_while_the_process_is_stopped(self) -> None:
         with Running(FOLDER / "known") as running:
             running.reached("start")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import textwrap
+from typing import Optional
 
-from tools.hakmem_lib import option_table
+from tools.hakmem_lib import memory, option_table, view
 from tools.hakmem_lib.errors import CommandError
 
 SUMMARY = "list the options, their defaults, and what they do"
@@ -15,12 +17,15 @@ SUMMARY = "list the options, their defaults, and what they do"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem options`."""
     parser.add_argument("--json", action="store_true", help="as JSON, numbers as numbers")
+    parser.add_argument("--pid", type=int, metavar="PID", help="what is in force in a process, and where it came from")
     parser.add_argument("names", metavar="NAME", nargs="*", help="only these, in any spelling: decay_ms, HAKMEM_DECAY_MS")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table."""
     rows = _chosen(options.names)
+    if options.pid is not None:
+        return _show_process(options.pid, {row.name for row in rows} if options.names else None, options.json)
     if options.json:
         print(json.dumps([_fields(row) for row in rows], indent=2))
         return 0
@@ -29,6 +34,18 @@ def run(options: argparse.Namespace) -> int:
         print(textwrap.fill(row.meaning.replace("`", ""), 100, initial_indent="    ", subsequent_indent="    "))
     if not options.names:
         print("\nSet with HAKMEM_<NAME>=VALUE, HAKMEM_CONF=name:value,..., /etc/hakmem.conf or hak_option_set: hakmem.conf(5).")
+    return 0
+
+
+def _show_process(pid: int, names: Optional[set[str]], as_json: bool) -> int:
+    in_force = view.options_in_force(view.attach(memory.LiveProcess(pid)))
+    shown = [option for option in in_force if names is None or option.name in names]
+    if as_json:
+        print(json.dumps([{**dataclasses.asdict(option), "name": option.name.lower()} for option in shown], indent=2))
+        return 0
+    for option in shown:
+        source = "" if option.source == "default" else f"  ({option.source})"
+        print(f"{option.name.lower():<20} {option.value}{source}".rstrip())
     return 0
 
 
