@@ -60,6 +60,8 @@ bool hak_os_purge(void* base, size_t size_bytes) {
   return true;
 }
 
+void hak_os_populate(void* base, size_t size_bytes) { (void)base, (void)size_bytes; }
+
 void hak_os_advise_huge(void* base, size_t size_bytes, bool wanted) { (void)base, (void)size_bytes, (void)wanted; }
 
 void hak_os_sys_futex_wait(const uint32_t* word, uint32_t expected) { hak_scheduled_sleep(word, expected); }
