@@ -48,13 +48,13 @@ class PlanTest(unittest.TestCase):
         self.plan = Plan(self.settings)
 
     def test_no_target_is_left_out(self) -> None:
-        """Each has its own sources and at least one of a box, and links what it compiles."""
+        """Each has its own sources and at least one of a box or of tools/trace, and links what it compiles."""
         names = {path.stem for path in (ROOT / "fuzz").glob("*_fuzz.cc")}
         self.assertEqual({target.name for target in self.plan.targets}, names)
         for target in self.plan.targets:
             sources = [one.source for one in self.plan.compilations(target)]
             self.assertIn(f"fuzz/{target.name}.cc", sources)
-            self.assertTrue([source for source in sources if source.startswith("hakmem/")], target.name)
+            self.assertTrue([source for source in sources if source.startswith(("hakmem/", "tools/trace/"))], target.name)
             command = self.plan.link_command(target)
             self.assertEqual(command[-2:], ["-o", f"/x/out/{target.name}"])
             self.assertEqual(command.count("-fsanitize=fuzzer"), 1)
