@@ -10,7 +10,7 @@ static hak_atomic_u64 misuse_count;
 
 static hak_atomic_ptr explainer; /* Sync: atomic release, acquire */
 
-static __thread uint32_t holds __attribute__((tls_model("initial-exec")));
+static __thread uint16_t holds __attribute__((tls_model("initial-exec")));
 static __thread bool abort_is_due __attribute__((tls_model("initial-exec")));
 
 void hak_set_error_action(hak_error_action action) { hak_u32_exchange_seq(&error_action, (uint32_t)action); }

@@ -133,7 +133,7 @@ TEST_F(ProfileWhole, BlocksGrowWhereTheyLieAndStayEstimated) {
 
 TEST_F(ProfileWhole, SampledBlocksAreLikeAnyOther) {
   Start(1);
-  for (const size_t size : {1u, 100u, 3000u, 30000u, 100000u, 250000u}) {
+  for (const size_t size : {40u, 100u, 3000u, 30000u, 100000u, 250000u}) {
     auto* block = static_cast<char*>(hak_malloc(size));
     ASSERT_TRUE(IsSmallSample(block)) << size;
     EXPECT_EQ(hak_malloc_usable_size(block), hak_good_size(size));
