@@ -45,8 +45,11 @@ uint32_t hak_peek_thread(const void* thread_pointer) {
     uint32_t words[STEP_BYTES / 4];
     if (!hak_peek(mine + at, words, sizeof words)) continue;
     for (int i = 0; i < STEP_BYTES / 4; i++) {
+      if (words[i] != own) continue;
+      /* As a number: what is given may be no pointer at all. */
+      const uintptr_t there = (uintptr_t)thread_pointer + (uintptr_t)(intptr_t)(at + 4 * i);
       uint32_t number;
-      if (words[i] == own && hak_peek((const char*)thread_pointer + at + 4 * i, &number, sizeof number)) return number;
+      if (hak_peek((const void*)there, &number, sizeof number)) return number;
     }
   }
   return 0;
