@@ -19,13 +19,19 @@ enum {
 static hak_atomic_u64 due_ms HAK_START_DATA;
 static hak_atomic_u64 age_due_ms HAK_START_DATA;
 
-/* Memory is short: all that is free goes, and what was asked for again after it went back has no credit any more. */
-static HAK_NOINLINE void give_all(uint64_t now_ms) {
+/* Gives all that is free back. Returns the bytes of whales; the shared pool counts its own. */
+static HAK_NOINLINE uint64_t give_all(uint64_t now_ms) {
   hak_shared_pool_drain_parked(UINT32_MAX);
+  hak_shared_pool_drain_complete();
+  hak_shared_pool_purge(now_ms, 0);
+  return hak_whale_cache_purge(now_ms, 0);
+}
+
+/* Memory is short: what was asked for again after it went back has no credit any more. */
+static HAK_NOINLINE void give_all_and_forget(uint64_t now_ms) {
   hak_shared_pool_age(HAK_SURPLUS_AGES_TO_FORGET);
   hak_whale_cache_age(HAK_SURPLUS_AGES_TO_FORGET);
-  hak_shared_pool_purge(now_ms, 0);
-  hak_whale_cache_purge(now_ms, 0);
+  (void)give_all(now_ms);
 }
 
 static uint64_t at_least(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -60,18 +66,15 @@ uint64_t hak_purge_tick(void) {
     hak_whale_cache_age(ages);
   }
   hak_whale_cache_purge(now_ms, decay_ms);
-  if (HAK_UNLIKELY(hak_limits_is_short(now_ms))) give_all(now_ms);
+  if (HAK_UNLIKELY(hak_limits_is_short(now_ms))) give_all_and_forget(now_ms);
   hak_latency_end(HAK_LATENCY_PURGE, start_ns);
   return now_ms;
 }
 
 uint64_t hak_purge_all(void) {
-  const uint64_t now_ms = hak_os_now_ms();
   const uint64_t before = hak_shared_pool_purged_bytes();
-  hak_shared_pool_drain_parked(UINT32_MAX);
-  hak_shared_pool_drain_complete();
-  hak_shared_pool_purge(now_ms, 0);
-  return hak_shared_pool_purged_bytes() - before + hak_whale_cache_purge(now_ms, 0);
+  const uint64_t whale_bytes = give_all(hak_os_now_ms());
+  return hak_shared_pool_purged_bytes() - before + whale_bytes;
 }
 
 bool hak_purge_has_work(void) { return hak_shared_pool_has_dirty() || hak_whale_cache_read_figures().cached != 0; }
