@@ -2,33 +2,14 @@
 
 import pathlib
 import re
-import shutil
-import subprocess
 import unittest
 
+from hakmem.testing.crashes.debugger import gdb
 from hakmem.testing.harness import process
 
 FOLDER = pathlib.Path("hakmem/testing/crashes")
 SCRIPT = "tools/gdb/hakmem_gdb.py"
 PREPARED = ("-x", SCRIPT, "-ex", "set startup-with-shell off")
-
-
-def gdb(*arguments: str) -> str:
-    if shutil.which("gdb") is None:
-        raise unittest.SkipTest("gdb is not installed")
-    done = subprocess.run(
-        ["gdb", "-q", "-nx", "-batch", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={"PATH": "/usr/bin:/bin", "HAKMEM_FLIGHT_RECORDER": "64"},
-        timeout=process.TIMEOUT_S,
-        check=False,
-    )
-    if "Operation not permitted" in done.stdout:
-        raise unittest.SkipTest("gdb may not look at processes here")
-    return done.stdout
 
 
 @process.not_emulated("gdb is for this machine's programs")
