@@ -54,6 +54,11 @@ static uint64_t* content_of(const void* base) {
 
 size_t hak_os_page_bytes(void) { return 4096; }
 
+uint64_t hak_os_resident_bytes(const void* base, size_t size_bytes) {
+  (void)base;
+  return size_bytes;
+}
+
 bool hak_os_purge(void* base, size_t size_bytes) {
   if ((char*)base >= arena && (char*)base < arena + ARENA_BYTES) return true; /* bitmaps of nobody's units */
   for (size_t done = 0; done < size_bytes; done += HAK_UNIT_BYTES) *content_of((char*)base + done) = 0;
