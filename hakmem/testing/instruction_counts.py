@@ -60,23 +60,27 @@ def count_in(profile: str, library_name: str) -> int:
     return total
 
 
-def count(library: str, program: str, workload: str) -> int:
-    """The instructions that `library`, preloaded, spends on a workload."""
+def profile(library: str, command: List[str]) -> str:
+    """callgrind's profile of a command that `library` is preloaded into."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise CannotCount("valgrind is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        profile = Path(folder, "profile")
+        out = Path(folder, "profile")
         environment = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": str(Path(library).resolve())}
-        command = [valgrind, "--tool=callgrind", "--dump-line=no", "--callgrind-out-file=%s" % profile,
-                   str(Path(program).resolve()), workload]
-        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        whole = [valgrind, "--tool=callgrind", "--dump-line=no", "--callgrind-out-file=%s" % out] + command
+        done = subprocess.run(whole, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, universal_newlines=True, timeout=_TIMEOUT_S, check=False)
         if done.returncode != 0:
-            raise CannotCount("`%s` failed:\n%s" % (" ".join(command), done.stdout))
-        counted = count_in(profile.read_text(), Path(library).resolve().name)
+            raise CannotCount("`%s` failed:\n%s" % (" ".join(whole), done.stdout))
+        return out.read_text()
+
+
+def count(library: str, program: str, workload: str) -> int:
+    """The instructions that `library`, preloaded, spends on a workload."""
+    counted = count_in(profile(library, [str(Path(program).resolve()), workload]), Path(library).resolve().name)
     if counted == 0:
-        raise CannotCount("nothing ran inside %s:\n%s" % (library, done.stdout))
+        raise CannotCount("nothing of %s ran inside %s" % (workload, library))
     return counted
 
 
