@@ -41,15 +41,7 @@ static uint64_t process_id(void) { return (uint64_t)syscall(SYS_getpid); }
 static void print_path(hak_print* out) {
   const char* at = hak_config_text(HAK_OPTION_METRICS);
   if (hak_metrics_is_socket()) at += SOCKET_PREFIX_LENGTH;
-  for (; *at != 0; at++) {
-    if (at[0] == '%' && at[1] == 'p') {
-      hak_print_u64(out, process_id());
-      at++;
-    } else {
-      const char one[2] = {*at, 0};
-      hak_print_str(out, one);
-    }
-  }
+  (void)hak_print_path(out, at); /* what is too long cannot be opened */
 }
 
 static void complain(int error) {

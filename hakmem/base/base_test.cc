@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <map>
 #include <random>
 #include <string>
 #include <thread>
@@ -204,6 +205,31 @@ TEST(Print, CutsOffWhatDoesNotFit) {
   hak_print_u64(&line, 7);
   hak_print_size(&line, 7);
   EXPECT_EQ(Text(line), all.substr(0, sizeof line.text - 1));
+}
+
+TEST(Print, APathHasTheNumberOfTheProcess) {
+  const std::string number = std::to_string(getpid());
+  for (const auto& [path, expected] : std::map<std::string, std::string>{
+           {"", ""},
+           {"/tmp/stats", "/tmp/stats"},
+           {"%p", number},
+           {"a.%p.%p", "a." + number + "." + number},
+           {"%d%", "%d%"},
+           {"%%p", "%" + number},
+       }) {
+    EXPECT_EQ(Printed([&](hak_print* out) { EXPECT_TRUE(hak_print_path(out, path.c_str())); }), expected);
+  }
+}
+
+TEST(Print, APathThatIsTooLongIsSaidToBe) {
+  hak_print line;
+  hak_print_init(&line);
+  const size_t most = sizeof line.text - 1;
+  EXPECT_TRUE(hak_print_path(&line, std::string(most - 1, 'x').c_str()));
+  hak_print_init(&line);
+  EXPECT_FALSE(hak_print_path(&line, std::string(most, 'x').c_str()));
+  hak_print_init(&line);
+  EXPECT_FALSE(hak_print_path(&line, (std::string(most - 1, 'x') + "%p").c_str()));
 }
 
 TEST(Print, FlushWritesAllEmptiesTheBufferAndKeepsErrno) {

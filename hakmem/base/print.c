@@ -1,6 +1,7 @@
 #include "hakmem/base/print.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void hak_print_init(hak_print* out) {
@@ -53,6 +54,19 @@ void hak_print_size(hak_print* out, uint64_t size_bytes) {
     hak_print_u64(out, tenths);
   }
   hak_print_str(out, units[unit]);
+}
+
+/* By number: a name of libc's would be looked up at the start of every process. */
+bool hak_print_path(hak_print* out, const char* path) {
+  for (; *path != 0 && out->length + 1 < sizeof out->text; path++) {
+    if (path[0] == '%' && path[1] == 'p') {
+      hak_print_u64(out, (uint64_t)syscall(SYS_getpid));
+      path++;
+    } else {
+      hak_print_char(out, *path);
+    }
+  }
+  return out->length + 1 < sizeof out->text;
 }
 
 void hak_print_flush(hak_print* out, int fd) {

@@ -25,6 +25,8 @@ void hak_print_u64_width(hak_print* out, uint64_t value, uint32_t width);
 void hak_print_ptr(hak_print* out, const void* ptr);
 /** A byte count with a binary unit and one decimal: "12.5 MiB". */
 void hak_print_size(hak_print* out, uint64_t size_bytes);
+/** The path of a file: `path` with the number of the process for each "%p". False: too long, and cut off. */
+bool hak_print_path(hak_print* out, const char* path);
 /** Writes the text to file descriptor `fd` and empties the buffer. Keeps errno. */
 void hak_print_flush(hak_print* out, int fd);
 

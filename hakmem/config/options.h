@@ -69,8 +69,12 @@ HAK_FLAG(LIMITS, 1, NOW,
          "1: defaults follow the memory limit and the processors of the control group (container), and free memory "
          "goes back "
          "at once when memory is short there; 0: neither, and no file of the kernel's is read")
-HAK_FLAG(STATS_AT_EXIT, 0, NOW, "1: the text of `malloc_stats` when the process ends")
-HAK_TEXT(STATS_FILE, 255, NOW, "the file that `HAKMEM_STATS_AT_EXIT` appends to; empty: stderr")
+HAK_FLAG(STATS_AT_EXIT, 0, NOW, "1: the figures when the process ends, by default the text of `malloc_stats`")
+HAK_WORD(STATS_FORMAT, "text\0json\0openmetrics", NOW,
+         "what `HAKMEM_STATS_AT_EXIT` writes: a text for people; one JSON object; OpenMetrics text")
+HAK_TEXT(
+    STATS_FILE, 255, NOW,
+    "the file that `HAKMEM_STATS_AT_EXIT` appends to; `%p` in the path is the number of the process; empty: stderr")
 HAK_FLAG(PROFILE, 0, START,
          "1: a sampled heap profile from the start. `hakmem prof PID` switches it on in a running process")
 HAK_NUMBER(

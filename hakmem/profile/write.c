@@ -131,18 +131,10 @@ static void put_maps(output* out) {
   syscall(SYS_close, maps);
 }
 
-/* `path` with the process's number for "%p". False: too long. */
+/* False: too long. */
 static bool make_name(hak_print* name, const char* path, uint32_t attempt) {
   hak_print_init(name);
-  for (; *path != 0; path++) {
-    const char one[2] = {*path, 0};
-    if (path[0] == '%' && path[1] == 'p') {
-      hak_print_u64(name, (uint64_t)syscall(SYS_getpid));
-      path++;
-    } else {
-      hak_print_str(name, one);
-    }
-  }
+  if (!hak_print_path(name, path)) return false;
   if (attempt != 0) {
     hak_print_str(name, ".");
     hak_print_u64(name, attempt);

@@ -100,7 +100,11 @@ void hak_report_write_to_fd(void* context, const char* text, size_t length);
 /** The summary: totals, classes in use, where slabs came from, what the system calls were. */
 void hak_report_summary(int fd);
 
-/** The summary, appended to the file that HAKMEM_STATS_FILE names, or to stderr where it names none or cannot be written. */
+/** The values of HAKMEM_STATS_FORMAT. */
+typedef enum hak_report_format { HAK_REPORT_TEXT, HAK_REPORT_JSON, HAK_REPORT_OPENMETRICS } hak_report_format;
+
+/** The figures in the form that HAKMEM_STATS_FORMAT says, appended to the file that HAKMEM_STATS_FILE names, or to stderr where
+ *  it names none or cannot be written. */
 void hak_report_at_exit(void);
 
 void hak_report_json(hak_report_write write, void* context);

@@ -178,21 +178,29 @@ void hak_report_summary(int fd) {
 
 /* libc's open may be a point at which a thread is cancelled. */
 static long open_stats_file(void) {
-  const char* path = hak_config_text(HAK_OPTION_STATS_FILE);
-  if (*path == 0) return STDERR_FILENO;
-  const long file = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
-  if (file >= 0) return file;
-  hak_print line;
+  const char* text = hak_config_text(HAK_OPTION_STATS_FILE);
+  if (*text == 0) return STDERR_FILENO;
+  hak_print path, line;
+  hak_print_init(&path);
+  if (hak_print_path(&path, text)) {
+    const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY;
+    const long file = syscall(SYS_openat, AT_FDCWD, path.text, flags, 0644);
+    if (file >= 0) return file;
+  }
   hak_print_init(&line);
   hak_print_str(&line, "hakmem: cannot write to ");
-  hak_config_print_value(&line, HAK_OPTION_STATS_FILE);
+  hak_print_str(&line, text);
   hak_print_str(&line, "\n");
   hak_print_flush(&line, STDERR_FILENO);
   return STDERR_FILENO;
 }
 
 void hak_report_at_exit(void) {
-  const int file = (int)open_stats_file();
-  hak_report_summary(file);
+  int file = (int)open_stats_file();
+  switch ((hak_report_format)hak_config_get(HAK_OPTION_STATS_FORMAT)) {
+    case HAK_REPORT_TEXT: hak_report_summary(file); break;
+    case HAK_REPORT_JSON: hak_report_json(hak_report_write_to_fd, &file); break;
+    case HAK_REPORT_OPENMETRICS: hak_report_openmetrics(hak_report_write_to_fd, &file); break;
+  }
   if (file != STDERR_FILENO) syscall(SYS_close, file);
 }

@@ -346,5 +346,28 @@ class Top(unittest.TestCase):
                 program.kill()
 
 
+class Run(unittest.TestCase):
+    """hakmem run becomes the program, so each is a process of its own."""
+
+    def run_it(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": "."}
+        command = [sys.executable, "-B", "-m", "tools.hakmem_lib", "run", "--lib", str(process.LIBRARY)]
+        return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+    def test_the_report(self) -> None:
+        for arguments, first in (((), "hakmem 0."), (("--json",), '{"version":"'), (("--quiet",), "")):
+            done = self.run_it(*arguments, PYTHON, "-c", "import sys; print(sys.argv[1])", "--json")
+            self.assertEqual((done.returncode, done.stdout), (0, "--json\n"), done)
+            self.assertTrue(done.stderr.startswith(first) and bool(done.stderr) == bool(first), done)
+
+    def test_the_report_in_a_file(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            script = "import os, subprocess; os.chdir('/'); exit(3 + subprocess.call(['/bin/true']))"
+            done = self.run_it("--json", "-o", f"{folder}/%p", PYTHON, "-c", script)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (3, "", ""))
+            reports = [json.loads(path.read_text()) for path in pathlib.Path(folder).iterdir()]
+        self.assertEqual([report["stats_version"] for report in reports], [reports[0]["stats_version"]] * 2)
+
+
 if __name__ == "__main__":
     unittest.main()

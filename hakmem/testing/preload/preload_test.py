@@ -1,6 +1,7 @@
 """Programs with libhakmem.so preloaded: each shows what it must and nothing on stderr."""
 
 import errno
+import json
 import pathlib
 import re
 import resource
@@ -285,6 +286,24 @@ class Options(unittest.TestCase):
             text = self.hello(HAKMEM_STATS_AT_EXIT="1", HAKMEM_STATS_FILE=f"{folder}/no/stats").stderr
             self.assertEqual(text.splitlines()[0], f"hakmem: cannot write to {folder}/no/stats", text)
             self.assertEqual(text.splitlines()[-1], "  misuse reported: 0", text)
+
+    def test_stats_in_another_format(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for form in ("json", "openmetrics"):
+                env = {"HAKMEM_STATS_AT_EXIT": "1", "HAKMEM_STATS_FORMAT": form, "HAKMEM_STATS_FILE": f"{folder}/%p.{form}"}
+                for _ in range(2):
+                    self.assertEqual(self.hello(**env).stderr, "")
+            texts = {form: [path.read_text() for path in pathlib.Path(folder).glob(f"*.{form}")] for form in ("json", "openmetrics")}
+        self.assertEqual([len(found) for found in texts.values()], [2, 2], "a file for each process")
+        for text in texts["json"]:
+            self.assertGreater(json.loads(text)["stats"]["mapped_bytes"], 0)
+            self.assertEqual(json.loads(text)["options"]["STATS_FORMAT"], "json")
+        for text in texts["openmetrics"]:
+            self.assertTrue(text.startswith("# TYPE hakmem info\n") and text.endswith("\n# EOF\n"), text)
+        self.assertIn('{"version":"', self.hello(HAKMEM_STATS_AT_EXIT="1", HAKMEM_STATS_FORMAT="json").stderr)
+        text = self.hello(HAKMEM_STATS_AT_EXIT="1", HAKMEM_STATS_FORMAT="xml").stderr
+        self.assertIn("hakmem: ignored HAKMEM_STATS_FORMAT=xml: ", text)
+        self.assertEqual(text.splitlines()[-1], "  misuse reported: 0", text)
 
 
 @process.not_on_musl("no RTLD_DEEPBIND")

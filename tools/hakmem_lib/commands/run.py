@@ -9,15 +9,34 @@ import shutil
 from tools.hakmem_lib import library
 from tools.hakmem_lib.errors import CommandError
 
+FILE_BYTES = 255  # of HAKMEM_STATS_FILE
+
 SUMMARY = "run a program on HAKMEM, and report when it ends"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem run`."""
     parser.add_argument("--lib", metavar="PATH", help="libhakmem.so to preload (default: this checkout's, built now)")
-    parser.add_argument("--quiet", action="store_true", help="no report at the end")
+    report = parser.add_mutually_exclusive_group()
+    report.add_argument("--quiet", action="store_true", help="no report at the end")
+    report.add_argument("--json", action="store_true", help="the report for programs, an object for each process")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="append the report to FILE, %%p for the process's number (default: stderr)"
+    )
     parser.add_argument("program", metavar="PROGRAM", help="what to run; its own options follow it")
     parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER)
+
+
+def _checked(output: str) -> str:
+    """The path for the option: whole, as the program may go elsewhere before it ends."""
+    path = os.path.abspath(output)
+    if len(os.fsencode(path)) > FILE_BYTES:
+        raise CommandError(f"--output: longer than {FILE_BYTES} bytes: {path}")
+    if os.path.isdir(path):
+        raise CommandError(f"--output: a folder: {path}")
+    if not os.path.isdir(os.path.dirname(path)):
+        raise CommandError(f"--output: no such folder: {os.path.dirname(path)}")
+    return path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,9 +44,14 @@ def run(options: argparse.Namespace) -> int:
     path = shutil.which(options.program)
     if path is None:
         raise CommandError(f"no such program: {options.program}")
+    output = None if options.output is None else _checked(options.output)
     environment = library.preloaded(os.environ, library.find(options.lib))
     if not options.quiet:
         environment.setdefault("HAKMEM_STATS_AT_EXIT", "1")
+    if options.json:
+        environment["HAKMEM_STATS_FORMAT"] = "json"
+    if output is not None:
+        environment["HAKMEM_STATS_FILE"] = output
     try:
         os.execvpe(path, [options.program, *options.arguments], environment)
     except OSError as error:
