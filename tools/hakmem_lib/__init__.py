@@ -4,7 +4,8 @@ Modules, bottom up (each imports only those above it):
 
     errors      what ends a command with one line and status 2
     library     the library to preload: built on demand or given
-    memory      memory that can be read: LiveProcess(pid), CoreFile(path), or a test's own kind of Memory
+    memory      memory that can be read: LiveProcess(pid), or a test's own kind of Memory
+    core_file   that of a core file: CoreFile(path)
     elf         where in a memory `hak_view` lies
     view        structures by field and variables by name, as `hak_view` describes them: view.attach(memory) -> View
     heap        the heap walked from outside: heap.Walker(view).snapshot() -> Snapshot

@@ -12,18 +12,19 @@ from typing import Any, Optional
 
 from tools.hakmem_lib import view as views
 from tools.hakmem_lib.heap import SUPERSLAB_BYTES, UNIT_BYTES, Heap, Snapshot, Walker
-from tools.hakmem_lib.memory import LiveProcess
+from tools.hakmem_lib.memory import LiveProcess, Memory
 from tools.hakmem_lib.resident import KINDS, Resident, reconcile
 
 Report = dict[str, Any]
 
 
-def collect(process: LiveProcess, walker: Walker) -> Report:
-    """Everything, now."""
+def collect(memory: Memory, walker: Walker) -> Report:
+    """Everything, now. A core file does not say which pages were resident."""
     snapshot = walker.snapshot()
     report = of_snapshot(snapshot)
-    report["process"] = {"pid": process.pid, "name": process.command}
-    report["resident"] = of_resident(reconcile(process, walker, snapshot))
+    resident = reconcile(memory, walker, snapshot) if isinstance(memory, LiveProcess) else None
+    report["process"] = {"pid": memory.pid, "name": memory.command, "is_core": not isinstance(memory, LiveProcess)}
+    report["resident"] = of_resident(resident)
     report["options"] = views.options(walker.view)
     return report
 

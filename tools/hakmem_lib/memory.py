@@ -1,14 +1,11 @@
-"""Memory that can be read: of a live process, or of a core file.
-
-`Memory` is what the modules above work on; `LiveProcess` and `CoreFile` are the two kinds there are, and tests bring
-their own.
+"""Memory that can be read: `Memory` is what the modules above work on. `LiveProcess` is the one of a process; core_file has
+that of a core file, and tests bring their own.
 """
 
 from __future__ import annotations
 
 import abc
 import argparse
-import bisect
 import ctypes
 import dataclasses
 import errno
@@ -17,9 +14,6 @@ import pathlib
 import re
 import struct
 from typing import BinaryIO, Iterable, Optional, Sequence
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
 
 from tools.hakmem_lib.errors import CommandError
 
@@ -66,6 +60,9 @@ class Memory(abc.ABC):
 
     #: What it is, for messages: "process 123 (redis-server)".
     name: str
+    #: The number of the process, and what it calls itself.
+    pid: int
+    command: str
 
     @abc.abstractmethod
     def read(self, address: int, size: int) -> bytes:
@@ -86,6 +83,10 @@ class Memory(abc.ABC):
     def thread_pointers(self) -> dict[int, int]:
         """Thread pointer -> number of the thread, where the system says so."""
         return {}
+
+    def what_is_missing(self) -> Optional[str]:
+        """Why memory that should be there cannot be read, where that is known."""
+        return None
 
     def close(self) -> None:
         """Lets go of what is open. Nothing can be read afterwards."""
@@ -386,171 +387,3 @@ class LiveProcess(Memory):
 
 # Bit 63 of an entry of pagemap: the page is there.
 _PRESENT = bytes(flags >> 7 for flags in range(256))
-
-
-# --- a core file ---
-
-_NT_FILE = "NT_FILE"
-_NT_ARM_TLS = 0x401
-_NT_SIGINFO = 0x53494749
-
-
-@dataclasses.dataclass(frozen=True)
-class Crash:
-    """Why there is a core file. `address` is the one that failed where `is_fault`."""
-
-    signal: int
-    thread: int
-    is_fault: bool
-    address: int
-
-
-# Signals whose siginfo has an address, where the kernel has sent them (si_code above 0).
-_FAULTS = (4, 5, 7, 8, 11)
-
-
-class CoreFile(Memory):
-    """What the kernel or a debugger wrote of a process that ended. Pages that are in it only as names of files, as code
-    and constants are, come from those files."""
-
-    def __init__(self, path: os.PathLike[str] | str) -> None:
-        self.name = f"core file {path}"
-        #: None where the process was not ended by a signal.
-        self.crash: Optional[Crash] = None
-        try:
-            self._file = open(path, "rb")  # pylint: disable=consider-using-with
-        except OSError as error:
-            raise CommandError(f"cannot open {path}: {error.strerror}") from error
-        try:
-            self._read_headers(path)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _read_headers(self, path: os.PathLike[str] | str) -> None:
-        self._files: list[Mapping] = []
-        self._pointers: dict[int, int] = {}
-        self._numbers: list[int] = []
-        self._opened: dict[str, Optional[BinaryIO]] = {}
-        try:
-            elf = ELFFile(self._file)
-            if elf.header["e_type"] != "ET_CORE":
-                raise CommandError(f"{path} is no core file")
-            self._segments = sorted(
-                (segment["p_vaddr"], segment["p_filesz"], segment["p_memsz"], segment["p_offset"], segment["p_flags"])
-                for segment in elf.iter_segments("PT_LOAD")
-            )
-            for segment in elf.iter_segments("PT_NOTE"):
-                for note in segment.iter_notes():
-                    self._note(note, elf.header["e_machine"])
-        except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
-            raise CommandError(f"{path} is no core file that can be read: {error or 'it is cut off'}") from error
-        if not self._segments:
-            raise CommandError(f"{path} has no memory in it")
-        size = os.fstat(self._file.fileno()).st_size
-        if any(offset + filesz > size for _, filesz, _, offset, _ in self._segments):
-            raise CommandError(f"{path} is cut off: {size} bytes are not all of it")
-        self._starts = [segment[0] for segment in self._segments]
-
-    def close(self) -> None:
-        for file in (self._file, *self._opened.values()):
-            if file is not None:
-                file.close()
-
-    def read(self, address: int, size: int) -> bytes:
-        out = b""
-        while len(out) < size:
-            piece = self._piece(address + len(out), size - len(out))
-            if not piece:
-                raise Unreadable(f"{self.name}: no memory at {address + len(out):#x}")
-            out += piece
-        return out
-
-    def mappings(self) -> list[Mapping]:
-        out = []
-        for start, _, size, _, flags in self._segments:
-            file = self._file_at(start)
-            permissions = (
-                "".join(letter if flags & bit else "-" for letter, bit in (("r", 4), ("w", 2), ("x", 1))) + "p"
-            )
-            offset = file.offset + start - file.start if file else 0
-            out.append(Mapping(start, start + size, permissions, offset, file.path if file else ""))
-        return out
-
-    def open_file(self, mapping: Mapping) -> Optional[BinaryIO]:
-        path = mapping.path
-        if not mapping.is_file or path.endswith(" (deleted)"):
-            return None
-        try:
-            return open(path, "rb")  # pylint: disable=consider-using-with
-        except OSError:
-            return None
-
-    def threads(self) -> dict[int, str]:
-        return {number: "" for number in self._numbers}
-
-    def thread_pointers(self) -> dict[int, int]:
-        return dict(self._pointers)
-
-    def _note(self, note: dict, machine: str) -> None:
-        if note["n_type"] == _NT_FILE:
-            description = note["n_desc"]
-            unit = description["page_size"]
-            for place, name in zip(description["Elf_Nt_File_Entry"], description["filename"]):
-                path = name.decode("utf-8", "replace")
-                start, end = place["vm_start"], place["vm_end"]
-                self._files.append(Mapping(start, end, "", place["page_offset"] * unit, path))
-        elif note["n_type"] == "NT_PRSTATUS":
-            data = note["n_descdata"] if "n_descdata" in note else note["n_desc"]
-            data = data if isinstance(data, bytes) else data.encode("latin-1")
-            # struct elf_prstatus: pr_pid at 32, the registers from 112 on; of x86-64 fs_base is the 22nd of them.
-            number = struct.unpack_from("<i", data, 32)[0]
-            # The thread that crashed comes first.
-            if not self._numbers and struct.unpack_from("<H", data, 12)[0]:
-                self.crash = Crash(struct.unpack_from("<H", data, 12)[0], number, False, 0)
-            self._numbers.append(number)
-            pointer = struct.unpack_from("<Q", data, 112 + 21 * 8)[0] if machine == "EM_X86_64" else 0
-            if pointer != 0:
-                self._pointers[pointer] = number
-        elif note["n_type"] in ("NT_SIGINFO", _NT_SIGINFO):
-            data = note["n_descdata"] if "n_descdata" in note else note["n_desc"]
-            data = data if isinstance(data, bytes) else data.encode("latin-1")
-            number, _, code, _, address = struct.unpack_from("<iiiiQ", data)
-            # SI_KERNEL: x86 does not say which address, where it was none.
-            is_fault = number in _FAULTS and 0 < code < 0x80
-            if number and self._numbers:
-                self.crash = Crash(number, self._numbers[0], is_fault, address if is_fault else 0)
-        elif note["n_type"] in ("NT_ARM_TLS", _NT_ARM_TLS) and self._numbers:
-            # Behind the NT_PRSTATUS of its thread.
-            data = note["n_descdata"] if "n_descdata" in note else note["n_desc"]
-            data = data if isinstance(data, bytes) else data.encode("latin-1")
-            self._pointers[struct.unpack_from("<Q", data)[0]] = self._numbers[-1]
-
-    def _file_at(self, address: int) -> Optional[Mapping]:
-        return next((file for file in self._files if file.start <= address < file.end), None)
-
-    def _piece(self, address: int, size: int) -> bytes:
-        at = bisect.bisect_right(self._starts, address) - 1
-        if at >= 0:
-            start, filesz, memsz, offset, _ = self._segments[at]
-            inside = address - start
-            if inside < filesz:
-                self._file.seek(offset + inside)
-                return self._file.read(min(size, filesz - inside))
-            if inside < memsz:
-                return self._from_file(address, min(size, memsz - inside))
-        return self._from_file(address, size)
-
-    def _from_file(self, address: int, size: int) -> bytes:
-        mapping = self._file_at(address)
-        if mapping is None:
-            return b""
-        if mapping.path not in self._opened:
-            self._opened[mapping.path] = self.open_file(mapping)
-        file = self._opened[mapping.path]
-        if file is None:
-            return b""
-        size = min(size, mapping.end - address)
-        file.seek(mapping.offset + address - mapping.start)
-        data = file.read(size)
-        return data + bytes(size - len(data)) if data else b""

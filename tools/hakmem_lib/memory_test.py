@@ -11,9 +11,10 @@ import unittest
 from unittest import mock
 
 from tools.hakmem_lib import memory
+from tools.hakmem_lib.core_file import CoreFile
 from tools.hakmem_lib.core_writer import core, note
 from tools.hakmem_lib.errors import CommandError
-from tools.hakmem_lib.memory import CoreFile, LiveProcess, Mapping, Unreadable
+from tools.hakmem_lib.memory import LiveProcess, Mapping, Unreadable
 
 
 class Maps(unittest.TestCase):

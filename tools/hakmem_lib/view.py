@@ -195,11 +195,13 @@ def attach(memory: Memory) -> View:
     """The view of the HAKMEM in `memory`. CommandError: there is none, or it is another version."""
     address = elf.find(memory)
     if address is None:
-        raise CommandError(f"{memory.name} does not run on HAKMEM")
+        missing = memory.what_is_missing()
+        raise CommandError(f"{memory.name} does not run on HAKMEM" + (f", as far as can be told: {missing}" if missing else ""))
     try:
         return View(memory, address)
     except Unreadable as error:
-        raise CommandError(f"{memory.name}: what hak_view names cannot be read: {error}") from error
+        missing = memory.what_is_missing() or str(error)
+        raise CommandError(f"{memory.name}: what hak_view names cannot be read: {missing}") from error
 
 
 _TYPE_WORD, _TYPE_TEXT = 2, 3  # option_type of hakmem/config/config.c

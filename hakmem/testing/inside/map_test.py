@@ -184,7 +184,7 @@ class WrongInput(MapTest):
 
     def test_options(self) -> None:
         self.check("--wide", "1", "--wide")
-        self.check("name a PID or a snapshot", "-o", "a.html")
+        self.check("name a PID, a core file or a snapshot", "-o", "a.html")
         self.check("nowhere to write to: -o FILE.html or --save FILE.json.gz", "1")
         self.check("nowhere to write to: -o FILE.html", "--diff", "a", "b")
         self.check("--diff takes two snapshots", "1", "--diff", "a", "b", "-o", "c")

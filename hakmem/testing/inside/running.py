@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
-from typing import Optional
+from typing import Any, Optional
 
 from hakmem.testing.harness import process
 
@@ -16,7 +16,7 @@ class Running:
     """A program of this folder, between two of its phases: it waits for a line, and says when the next phase is over."""
 
     def __init__(
-        self, program: os.PathLike[str] | str, preload: bool = True, env: Optional[dict[str, str]] = None
+        self, program: os.PathLike[str] | str, preload: bool = True, env: Optional[dict[str, str]] = None, **popen: Any
     ) -> None:
         environment = {"PATH": "/usr/bin:/bin", **(env or {})}
         if preload:
@@ -27,6 +27,7 @@ class Running:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            **popen,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -40,6 +41,10 @@ class Running:
         self._process.wait()
         self._stdin.close()
         self._stdout.close()
+
+    def wait(self) -> int:
+        """The status with which it ends."""
+        return self._process.wait(process.TIMEOUT_S)
 
     def reached(self, word: str) -> None:
         """Waits for the end of a phase, which has to be that one."""

@@ -178,10 +178,13 @@ class WrongInput(unittest.TestCase):
         self.assertIn(named, given.stderr)
 
     def test_processes(self) -> None:
-        for command in (["stat"], ["top", "--once"]):
+        for command, redis in (
+            (["stat"], "neither the number of a process nor a core file: redis"),
+            (["top", "--once"], "no process number: 'redis'"),
+        ):
             with self.subTest(command=command):
                 self.check("no such process: 4194304", *command, 1 << 22)
-                self.check("no process number: 'redis'", *command, "redis")
+                self.check(redis, *command, "redis")
                 self.check("no process number: '0'", *command, "0")
                 self.check("PID", *command)
                 with Running(FOLDER / "known", preload=False) as running:

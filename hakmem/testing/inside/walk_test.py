@@ -11,7 +11,7 @@ import unittest
 
 from hakmem.testing.harness import process
 from hakmem.testing.inside.running import FOLDER, Running
-from tools.hakmem_lib import core_writer, elf, heap, memory, view
+from tools.hakmem_lib import core_file, core_writer, elf, heap, memory, view
 from tools.hakmem_lib.errors import CommandError
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -161,7 +161,7 @@ class Walk(unittest.TestCase):
                 live_process = memory.LiveProcess(running.pid)
                 expected = heap.Walker(view.attach(live_process)).snapshot()
                 path.write_bytes(core_writer.core_of(live_process))
-            file = memory.CoreFile(path)
+            file = core_file.CoreFile(path)
             self.addCleanup(file.close)
             walk = heap.Walker(view.attach(file))
             found = walk.snapshot()
@@ -181,7 +181,7 @@ class Walk(unittest.TestCase):
             running.reached("start")
             path = pathlib.Path(folder) / "core"
             path.write_bytes(core_writer.core_of(memory.LiveProcess(running.pid)))
-            file = memory.CoreFile(path)
+            file = core_file.CoreFile(path)
             self.addCleanup(file.close)
             with self.assertRaisesRegex(CommandError, rf"^core file {path} does not run on HAKMEM$"):
                 view.attach(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from tools.hakmem_lib import heap, memory, view
+from tools.hakmem_lib import core_file, heap, view
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.maps import capture, diff, model, page, store
 from tools.hakmem_lib.text import size
@@ -26,7 +26,7 @@ def _mebibytes(text: str) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem map`."""
     parser.add_argument(
-        "heap", metavar="PID|SNAPSHOT", nargs="?", help="the process, which is not stopped; or a snapshot"
+        "heap", metavar="PID|CORE|SNAPSHOT", nargs="?", help="the process, which is not stopped; or a core file or snapshot"
     )
     parser.add_argument("-o", "--output", metavar="FILE.html", help="writes the page")
     parser.add_argument("--save", metavar="FILE.json.gz", help="writes a snapshot, for later")
@@ -66,22 +66,19 @@ def _check(options: argparse.Namespace) -> None:
     if options.diff and (options.heap or options.save):
         raise CommandError("--diff takes two snapshots and -o FILE.html, and nothing else")
     if not options.diff and not options.heap:
-        raise CommandError("name a PID or a snapshot, or two of them after --diff")
+        raise CommandError("name a PID, a core file or a snapshot, or two of them after --diff")
     if not options.output and not options.save:
         raise CommandError("nowhere to write to: -o FILE.html" + ("" if options.diff else " or --save FILE.json.gz"))
 
 
 def _load(name: str, detail_bytes: int) -> model.Map:
-    """A name of digits is a process."""
-    if not name.isdecimal():
+    """A name of digits is a process, and a file tells by its beginning what it is."""
+    if not name.isdecimal() and store.start(name, len(core_file.MAGIC)) != core_file.MAGIC:
         found = store.read(name)
         capture.limit(found, detail_bytes)
         return found
-    try:
-        process = memory.LiveProcess(memory.pid_argument(name))
-    except argparse.ArgumentTypeError as error:
-        raise CommandError(str(error)) from error
-    return capture.capture(process, heap.Walker(view.attach(process)), detail_bytes)
+    with core_file.core_or_process(name) as source:
+        return capture.capture(source, heap.Walker(view.attach(source)), detail_bytes)
 
 
 def _contents(found: model.Map) -> str:

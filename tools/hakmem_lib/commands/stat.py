@@ -1,4 +1,4 @@
-"""hakmem stat: what the heap of a running process comes to, reconciled with the kernel's figures."""
+"""hakmem stat: what the heap of a process comes to, reconciled with the kernel's figures."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import argparse
 import json
 import textwrap
 
-from tools.hakmem_lib import figures, heap, memory, view
+from tools.hakmem_lib import core_file, figures, heap, view
 from tools.hakmem_lib.figures import Report
 from tools.hakmem_lib.text import columns, duration, percent, size
 
-SUMMARY = "the heap of a running process in figures"
+SUMMARY = "the heap in figures, of a running process or of a core file"
 
 NO_BREAK = "\xa0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem stat`."""
-    parser.add_argument("pid", metavar="PID", type=memory.pid_argument, help="the process; it is not stopped")
+    parser.add_argument("where", metavar="PID|CORE", help="the number of a process, which is not stopped; or a core file")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--classes", action="store_true", help="every size class in use, not only the largest")
 
 
 def run(options: argparse.Namespace) -> int:
     """Looks once and prints."""
-    process = memory.LiveProcess(options.pid)
-    report = figures.collect(process, heap.Walker(view.attach(process)))
+    with core_file.core_or_process(options.where) as source:
+        report = figures.collect(source, heap.Walker(view.attach(source)))
     if options.json:
         print(json.dumps(report, indent=2))
     else:
@@ -37,8 +37,9 @@ def as_text(report: Report, all_classes: bool = False) -> str:
     """The report for people."""
     process, hakmem = report["process"], report["hakmem"]
     build = "" if hakmem["build"] == "release" else f" ({hakmem['build']})"
+    where = ", in a core file" if process["is_core"] else ""
     parts = [
-        f"{process['name']}, process {process['pid']}, on HAKMEM {hakmem['version']}{build}\n",
+        f"{process['name']}, process {process['pid']}{where}, on HAKMEM {hakmem['version']}{build}\n",
         "memory\n" + _resident(report),
         "blocks\n" + _blocks(report["totals"]),
         "size classes\n" + _classes(report["classes"], all_classes),
@@ -49,14 +50,16 @@ def as_text(report: Report, all_classes: bool = False) -> str:
         parts.append("times of slow paths\n" + _times(report["times"]))
     if report["doubts"]:
         doubts = ", ".join(f"{what} ({count})" for what, count in report["doubts"].items())
-        parts.append(f"left out, as the process went on meanwhile: {doubts}\n")
+        why = "it contradicts itself" if process["is_core"] else "the process went on meanwhile"
+        parts.append(f"left out, as {why}: {doubts}\n")
     return "\n".join(parts)
 
 
 def _resident(report: Report) -> str:
     resident = report["resident"]
     if resident is None:
-        return "  the kernel does not say which pages are resident\n"
+        what = "a core file does not say which pages were" if report["process"]["is_core"] else "the kernel does not say which pages are"
+        return f"  {what} resident\n"
     whole = resident["kernel"]
     rows = [("resident, as the kernel counts", size(whole), "")]
     for label, name in (

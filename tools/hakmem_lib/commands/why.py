@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 from typing import Optional
 
-from tools.hakmem_lib import heap, memory, view
+from tools.hakmem_lib import core_file, heap, memory, view
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.explain import Explainer
 
@@ -28,21 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Looks once and prints."""
-    source: memory.Memory
-    if not options.where.isdecimal():
-        source = memory.CoreFile(options.where)
-    elif options.address is None:
+    if options.where.isdecimal() and options.address is None:
         raise CommandError("which address? A running process has none that failed")
-    else:
-        source = memory.LiveProcess(int(options.where))
-    with contextlib.closing(source):
+    with core_file.core_or_process(options.where) as source:
         print("\n".join(_lines(source, options.address)))
     return 0
 
 
 def _lines(source: memory.Memory, address: Optional[int]) -> list[str]:
     explainer = Explainer(heap.Walker(view.attach(source)))
-    crash = source.crash if isinstance(source, memory.CoreFile) else None
+    crash = source.crash if isinstance(source, core_file.CoreFile) else None
     if address is None and crash is None:
         raise CommandError(f"{source.name} does not say which address failed: name one")
     if address is None and crash is not None and crash.is_fault:
@@ -52,7 +46,7 @@ def _lines(source: memory.Memory, address: Optional[int]) -> list[str]:
     return lines + ([] if crash is None else explainer.last_operations(crash.thread))
 
 
-def _head(crash: memory.Crash) -> str:
+def _head(crash: core_file.Crash) -> str:
     try:
         name = signal.Signals(crash.signal).name
     except ValueError:

@@ -1,6 +1,6 @@
-"""The map of a running process.
+"""The map of a running process, or of a core file.
 
-The process goes on meanwhile. A slab that is another one after its bitmaps were read is left out, a block that is in
+A process goes on meanwhile. A slab that is another one after its bitmaps were read is left out, a block that is in
 two places is where it was seen first, and `doubts` counts both.
 """
 
@@ -17,7 +17,8 @@ from tools.hakmem_lib import heap as heaps
 from tools.hakmem_lib.figures import of_resident
 from tools.hakmem_lib.heap import SUPERSLAB_BYTES, UNIT_BYTES
 from tools.hakmem_lib.maps import model
-from tools.hakmem_lib.memory import LiveProcess
+from tools.hakmem_lib.core_file import CoreFile
+from tools.hakmem_lib.memory import LiveProcess, Memory
 from tools.hakmem_lib.resident import reconcile
 
 DETAIL_BYTES = 3 << 20
@@ -26,21 +27,27 @@ _WHALE_CELLS = 256
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
 
 
-def capture(process: LiveProcess, walker: heaps.Walker, detail_bytes: int = DETAIL_BYTES) -> model.Map:
+def capture(memory: Memory, walker: heaps.Walker, detail_bytes: int = DETAIL_BYTES) -> model.Map:
     """The heap now. Bitmaps that take more than `detail_bytes` when packed are left out, those of the smallest blocks
     first; the counts of their slabs stay."""
-    page_bytes = os.sysconf("SC_PAGE_SIZE")
     snapshot = walker.snapshot()
-    out = of_walk(walker, snapshot, page_bytes)
-    for superslab in out.superslabs:
-        pages = process.resident_pages(superslab.base, SUPERSLAB_BYTES // page_bytes)
-        superslab.resident = None if pages is None else int(pages[::-1].translate(_DIGITS), 2)
-    for whale in out.whales:
-        _look_at_whale(process, whale, page_bytes)
-    out.resident = of_resident(reconcile(process, walker, snapshot))
-    out.pid, out.name = process.pid, process.command
+    out = of_walk(walker, snapshot, os.sysconf("SC_PAGE_SIZE"))
+    if isinstance(memory, LiveProcess):
+        _look_at_pages(memory, out)
+        out.resident = of_resident(reconcile(memory, walker, snapshot))
+    elif isinstance(memory, CoreFile):
+        out.is_core, out.taken = True, memory.written
+    out.pid, out.name = memory.pid, memory.command
     limit(out, detail_bytes)
     return out
+
+
+def _look_at_pages(process: LiveProcess, out: model.Map) -> None:
+    for superslab in out.superslabs:
+        pages = process.resident_pages(superslab.base, SUPERSLAB_BYTES // out.page_bytes)
+        superslab.resident = None if pages is None else int(pages[::-1].translate(_DIGITS), 2)
+    for whale in out.whales:
+        _look_at_whale(process, whale, out.page_bytes)
 
 
 def of_walk(walker: heaps.Walker, snapshot: heaps.Snapshot, page_bytes: int) -> model.Map:

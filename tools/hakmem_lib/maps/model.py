@@ -137,6 +137,7 @@ class Map:
     whales: list[Whale]
     resident: Optional[dict[str, int]]  # as `hakmem stat --json` has it
     doubts: dict[str, int]
+    is_core: bool = False  # of a core file, which does not say what was resident
     left_out: int = 0  # slabs of which only the counts are here
     left_out_over: int = 0  # bytes that the bitmaps may take
     old: Optional[dict[str, Any]] = None
@@ -276,6 +277,7 @@ class _Reader:
             whales=[self._whale(*row) for row in get("whales")],
             resident=None if resident is None else {_text(name): int(count) for name, count in resident.items()},
             doubts={_text(name): _number(count) for name, count in get("doubts").items()},
+            is_core=self._document.get("is_core", False) is True,
             left_out=_number(get("left_out")), left_out_over=_number(get("left_out_over")), old=get("old"),
         )  # fmt: skip
 

@@ -700,7 +700,7 @@ class App {
     const when = (seconds) => new Date(seconds * 1000).toISOString().replace("T", " ").slice(0, 19) + " UTC";
     const what = this.heap.isDiff ? "what changed in" : "heap of";
     document.title = `${what} ${data.name} (${data.pid})`;
-    document.getElementById("title").textContent = `${what} ${data.name}, process ${data.pid}`;
+    document.getElementById("title").textContent = `${what} ${data.name}, process ${data.pid}${data.is_core ? ", in a core file" : ""}`;
     const build = data.build === "release" ? "" : ` (${data.build})`;
     const times = this.heap.isDiff ? `from ${when(data.old.taken)} to ${when(data.taken)}` : when(data.taken);
     const resident = data.resident ? `; resident ${sizeText(data.resident.kernel)}, of it HAKMEM's ${sizeText(data.resident.ours)}` : "";
@@ -709,7 +709,7 @@ class App {
     if (data.left_out) notes.push(`${counted(data.left_out)} slabs are shown with their counts, not block by block: single blocks of all slabs would have taken more than ${sizeText(data.left_out_over)}. hakmem map --detail sets how much they may take.`);
     const doubts = Object.entries(data.doubts).map(([doubt, times]) => `${doubt} (${times})`);
     if (doubts.length) notes.push(`Changed while it was read, as the process went on: ${doubts.join(", ")}.`);
-    if (this.heap.superslabs.some((superslab) => !superslab.resident)) notes.push("The kernel did not say which pages are resident.");
+    if (this.heap.superslabs.some((superslab) => !superslab.resident)) notes.push(data.is_core ? "A core file does not say which pages were resident." : "The kernel did not say which pages are resident.");
     notes.push("Blocks lie in columns, from left to right as their addresses do. The band below each strip has a stripe for every page, dark where memory backs it. Whales of more than 16 MiB are not to scale.");
     document.getElementById("notes").replaceChildren(...notes.map((text) => element("p", text)));
     if (!this.heap.isDiff) return;

@@ -27,12 +27,16 @@ def write(path: str, data: bytes) -> None:
 
 def read(path: str) -> model.Map:
     """A snapshot that was saved. CommandError: there is none, or it is of another version, truncated or damaged."""
+    return unpack(path, start(path, -1))
+
+
+def start(path: str, size: int) -> bytes:
+    """The first bytes of a file, or all of them where `size` is -1. CommandError: it cannot be read."""
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            return file.read(size)
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
-    return unpack(path, data)
 
 
 def unpack(name: str, data: bytes) -> model.Map:
