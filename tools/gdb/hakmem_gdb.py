@@ -2,6 +2,7 @@
 
 hak-block ADDR   what an address is: a block and its state, its slab, what was done with it last
 hak-heap         the heaps of all threads, and what they cache
+hak-superslabs   the SuperSlabs, and what they are full of
 Structures of HAKMEM print as one line, where gdb knows their types (builds with full debug information).
 
 The commands need no types and no debug information: they read the process, or the core file, as tools/hakmem does.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import sys
 from typing import BinaryIO, Callable, Optional
 
@@ -81,6 +83,9 @@ def _command(name: str, run: Callable[[str], str], meaning: str) -> None:
                 gdb.write(run(argument))
             except (CommandError, Unreadable) as error:
                 raise gdb.GdbError(f"{name}: {error}") from error
+            except (LookupError, struct.error, ValueError) as error:
+                # gdb reads what a core file leaves out from the files of now.
+                raise gdb.GdbError(f"{name}: HAKMEM's file is not the one that the process had, or its memory is damaged") from error
 
     Command()
 
@@ -110,8 +115,33 @@ def _heaps(argument: str) -> str:
         )
     live = sum(row.live_bytes for row in snapshot.class_figures()) + sum(slab.bytes for slab in snapshot.spans())
     whales = sum(whale.size for whale in snapshot.live_whales())
-    last = f"{len(snapshot.superslabs)} SuperSlabs; live {size(live)}, and {size(whales)} in whales\n"
+    last = f"{_superslabs_text(len(snapshot.superslabs))}; live {size(live)}, and {size(whales)} in whales\n"
     return columns(rows, left=3) + last
+
+
+def _superslabs(argument: str) -> str:
+    if argument:
+        raise gdb.GdbError("hak-superslabs takes no argument")
+    walker = _walker()
+    snapshot = walker.snapshot()
+    rows: list[tuple[str, ...]] = [
+        ("memory", "descriptor", "tier", "slabs", "spans", "free", "dirty", "in slabs", "taken")
+    ]
+    for found in sorted(snapshot.superslabs, key=lambda superslab: superslab.base):
+        slabs = [slab for slab in found.slabs if not slab.is_span]
+        taken = sum(slab.taken * slab.block_bytes for slab in slabs)
+        spans = len(found.slabs) - len(slabs)
+        rows.append(
+            (f"{found.base:#x}", f"{found.address:#x}", found.tier, str(len(slabs)), str(spans), str(found.free_count),
+             str(found.dirty_count), size(sum(slab.bytes for slab in slabs)), size(taken))
+        )  # fmt: skip
+    units = sum(superslab.free_count for superslab in snapshot.superslabs)
+    last = f"{_superslabs_text(len(snapshot.superslabs))}; {units} of {len(snapshot.superslabs) * heap.UNITS} units free\n"
+    return columns(rows, left=3) + last
+
+
+def _superslabs_text(count: int) -> str:
+    return f"{count} SuperSlab{'' if count == 1 else 's'}"
 
 
 # --- structures ---
@@ -144,7 +174,22 @@ def _print_whale(value: gdb.Value) -> str:
     return f"whale {int(value['base']):#x} of {int(value['size_bytes'])} B"
 
 
-_PRINTERS = {"hak_bin": _print_bin, "hak_slab": _print_slab, "hak_heap": _print_heap, "hak_whale": _print_whale}
+def _print_superslab(value: gdb.Value) -> str:
+    if int(value["in_use"]["raw"]) == 0:
+        return f"SuperSlab {int(value['id'])}, without memory"
+    # Slabs and spans at the units where one begins.
+    heads = int(value["heads"]["raw"])
+    free = int(value["free_units"]["raw"]).bit_count()
+    return f"SuperSlab {int(value['id'])} at {int(value['base']):#x}: {heads.bit_count()} slabs and spans, {free} units free"
+
+
+_PRINTERS = {
+    "hak_bin": _print_bin,
+    "hak_heap": _print_heap,
+    "hak_slab": _print_slab,
+    "hak_superslab": _print_superslab,
+    "hak_whale": _print_whale,
+}
 
 
 class _Printer:
@@ -166,4 +211,5 @@ _command(
     "hak-block", _block, "hak-block ADDR: what an address is to HAKMEM, and what was done with the block there last."
 )
 _command("hak-heap", _heaps, "hak-heap: the heaps of HAKMEM, whose they are and what they cache.")
+_command("hak-superslabs", _superslabs, "hak-superslabs: the SuperSlabs of HAKMEM, and what they are full of.")
 gdb.pretty_printers.append(_look_up)
