@@ -123,7 +123,7 @@ class OptionsModel {
 
   static std::string Shown(std::string text, size_t most) {
     text.resize(std::min(text.size(), most));
-    for (char& c : text) c = (c >= 0 && c < ' ') || c == 0x7f ? '?' : c;
+    for (char& c : text) c = static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
     return text;
   }
 

@@ -1,5 +1,6 @@
 // Options that say which memory is taken, and when it becomes resident.
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include <vector>
@@ -65,6 +66,7 @@ TEST_F(PoolOptions, FreshMemoryIsNotThereUnlessAsked) {
 }
 
 TEST_F(PoolOptions, PrefaultedMemoryIsThereAndZero) {
+  if (getenv("HAKMEM_TEST_EMULATOR") != nullptr) GTEST_SKIP() << "under qemu-user: it does not populate memory";
   ASSERT_EQ(hak_config_set("prefault", "1"), 0);
   for (const bool can_populate : {true, false}) {
     if (!can_populate) hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EINVAL); /* a kernel before 5.14 */
@@ -87,6 +89,7 @@ TEST_F(PoolOptions, PrefaultedMemoryIsThereAndZero) {
 }
 
 TEST_F(PoolOptions, PrewarmedMemoryWaits) {
+  if (getenv("HAKMEM_TEST_EMULATOR") != nullptr) GTEST_SKIP() << "under qemu-user: it does not populate memory";
   hak_shared_pool_prewarm(kSuperSlab + 3 * kUnit + 1);
   EXPECT_EQ(Figures().superslabs, 2u);
   EXPECT_EQ(Figures().free_units, 2u * HAK_SUPERSLAB_UNITS);

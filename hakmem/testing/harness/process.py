@@ -38,6 +38,12 @@ def not_emulated(why: str) -> Any:
     return unittest.skipIf(EMULATOR, f"under qemu-user: {why}")
 
 
+def skip_emulated(why: str) -> None:
+    """Skips all tests of a module, in its setUpModule, where an emulator runs the programs."""
+    if EMULATOR:
+        raise unittest.SkipTest(f"under qemu-user: {why}")
+
+
 def not_emulated_with_large_pages(why: str) -> Any:
     """Skips a test where an emulator runs the programs with pages larger than the machine's."""
     return unittest.skipIf(EMULATOR and EMULATED_PAGE_BYTES > 4096, f"under qemu-user, large pages: {why}")

@@ -9,12 +9,18 @@ import tempfile
 import unittest
 from typing import Any
 
+from hakmem.testing.harness import process
 from hakmem.testing.inside import browser
 from hakmem.testing.inside.browser import Browser
 from hakmem.testing.inside.commands import hakmem
 from hakmem.testing.inside.running import FOLDER, Running
 from tools.hakmem_lib.maps import model, page, store
 from tools.hakmem_lib.maps.model import Map
+
+
+def setUpModule() -> None:
+    process.skip_emulated("it would see the emulator")
+
 
 # Of the light theme.
 COLOURS = {"live": (0, 0x72, 0xB2), "free": (0xD5, 0xDA, 0xE1), "lost": (0xD5, 0x5E, 0), "same": (0xC9, 0xCE, 0xD6)}

@@ -16,6 +16,11 @@ from tools.hakmem_lib import heap, memory, view
 from tools.hakmem_lib.maps import model, page, store
 from tools.hakmem_lib.maps.model import Map
 
+
+def setUpModule() -> None:
+    process.skip_emulated("it would see the emulator")
+
+
 PYTHON = "/usr/bin/python3"
 MIB = 1 << 20
 

@@ -6,9 +6,15 @@ import importlib
 import os
 import unittest
 
+from hakmem.testing.harness import process
 from hakmem.testing.inside.commands import Given, hakmem
 from hakmem.testing.inside.running import FOLDER, Running
 from tools.hakmem_lib import cli
+
+
+def setUpModule() -> None:
+    process.skip_emulated("it would see the emulator")
+
 
 NOBODY = 65534
 

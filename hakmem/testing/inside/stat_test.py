@@ -20,6 +20,11 @@ from hakmem.testing.harness import process
 from hakmem.testing.inside.commands import hakmem
 from hakmem.testing.inside.running import FOLDER, Running
 
+
+def setUpModule() -> None:
+    process.skip_emulated("it would see the emulator")
+
+
 KIB, MIB = 1 << 10, 1 << 20
 # Of a program that needs no more than libc.
 PYTHON = "/usr/bin/python3"

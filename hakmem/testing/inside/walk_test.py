@@ -14,6 +14,11 @@ from hakmem.testing.inside.running import FOLDER, Running
 from tools.hakmem_lib import core_file, core_writer, elf, heap, memory, view
 from tools.hakmem_lib.errors import CommandError
 
+
+def setUpModule() -> None:
+    process.skip_emulated("it would see the emulator")
+
+
 KIB, MIB = 1 << 10, 1 << 20
 # Class of each size of known.c, and how many of each there are.
 FULL = {768: 1000, 2048: 1000, 14336: 1000, 192 * KIB: 10}

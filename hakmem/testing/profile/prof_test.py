@@ -22,6 +22,11 @@ from tools.hakmem_lib.profile.pprof_test import parse
 from tools.hakmem_lib.profile.report import Report
 from tools.hakmem_lib.profile.symbols import Symbols
 
+
+def setUpModule() -> None:
+    process.skip_emulated("it would see the emulator")
+
+
 FOLDER = pathlib.Path("hakmem/testing/profile")
 LEAKS, PINS = str(FOLDER / "leaks"), str(FOLDER / "pins")
 VIEW = re.compile(r"^(live|peak|leak|fragmentation|allocated): .*\n.*\n(  .*)?", re.MULTILINE)
