@@ -326,9 +326,13 @@ TEST_F(Profile, ThreadsShareTheTables) {
   EXPECT_EQ(All().live_samples, 0u);
 }
 
-std::vector<uint64_t> ReadWords(const std::string& path) {
+std::string ReadText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::vector<uint64_t> ReadWords(const std::string& path) {
+  const std::string text = ReadText(path);
   std::vector<uint64_t> words(text.size() / 8);
   memcpy(words.data(), text.data(), words.size() * 8);
   return words;
@@ -368,6 +372,8 @@ TEST_F(Profile, AFileHasAllOfIt) {
     EXPECT_EQ(words[at + 8], hak_slab_free_count(slab));
   }
   EXPECT_TRUE(found);
+  const std::string text = ReadText(name);
+  EXPECT_EQ(text.substr(text.size() - 5), "\nend\n") << "by which a reader knows that it is whole";
   EXPECT_EQ(ReadWords(name + ".1").size() > 16, true) << "an existing file is left alone";
   remove(name.c_str());
   remove((name + ".1").c_str());

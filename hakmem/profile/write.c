@@ -4,9 +4,9 @@
  *   for each size class: CLASS_WORDS
  *   for each site: SITE_WORDS, then its frames
  *   for each sample, those that are unused too: SAMPLE_WORDS
- *   /proc/self/maps to the end
+ *   /proc/self/maps, and a line "end" by which a reader knows that nothing is cut off
  *
- * tools/hakmem_lib/profile_data.py reads it. */
+ * tools/hakmem_lib/profile/data.py reads it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -122,13 +122,15 @@ static void put_sample(output* out, uint32_t index) {
 static void put_maps(output* out) {
   flush(out);
   const long maps = syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (maps < 0) return;
   long got;
-  while ((got = syscall(SYS_read, maps, out->buffer, (long)BUFFER_BYTES)) > 0) {
+  while (maps >= 0 && (got = syscall(SYS_read, maps, out->buffer, (long)BUFFER_BYTES)) > 0) {
     out->length = (size_t)got;
     flush(out);
   }
-  syscall(SYS_close, maps);
+  if (maps >= 0) syscall(SYS_close, maps);
+  memcpy(out->buffer, "end\n", 4);
+  out->length = 4;
+  flush(out);
 }
 
 /* False: too long. */

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pathlib
 import subprocess
 from typing import Mapping, Optional
 
+from tools.hakmem_lib import elf
 from tools.hakmem_lib.errors import CommandError
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -13,11 +16,20 @@ _TARGET = "//hakmem:malloc_preload"
 
 
 def find(given: Optional[str]) -> pathlib.Path:
-    """The library `given`, or the one of this checkout, built where it is not up to date."""
-    path = pathlib.Path(given) if given else _build()
-    if not path.is_file():
-        raise CommandError(f"no such library: {path}")
-    path = path.resolve()
+    """HAKMEM's library `given`, or the one of this checkout, built where it is not up to date."""
+    path = find_any(given) if given else _build()
+    if given and elf.MAGIC not in path.read_bytes():
+        raise CommandError(f"{path} is no library of HAKMEM's")
+    return path
+
+
+def find_any(given: str) -> pathlib.Path:
+    """The library of any allocator."""
+    if not os.path.isfile(given):
+        raise CommandError(f"no such library: {given}")
+    if not os.access(given, os.R_OK):
+        raise CommandError(f"cannot read {given}: {os.strerror(errno.EACCES)}")
+    path = pathlib.Path(given).resolve()
     if any(character.isspace() or character == ":" for character in str(path)):
         raise CommandError(f"LD_PRELOAD cannot name a path with spaces or colons: {path}")
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from tools.hakmem_lib import core_file, heap, view
+from tools.hakmem_lib import core_file, heap, output, view
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.maps import capture, diff, model, page, store
 from tools.hakmem_lib.text import size
@@ -69,6 +69,8 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError("name a PID, a core file or a snapshot, or two of them after --diff")
     if not options.output and not options.save:
         raise CommandError("nowhere to write to: -o FILE.html" + ("" if options.diff else " or --save FILE.json.gz"))
+    for path in filter(None, (options.save, options.output)):
+        output.check_file(path)
 
 
 def _load(name: str, detail_bytes: int) -> model.Map:

@@ -17,15 +17,16 @@ SUMMARY = "list the options, their defaults, and what they do"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem options`."""
     parser.add_argument("--json", action="store_true", help="as JSON, numbers as numbers")
-    parser.add_argument("--pid", type=int, metavar="PID", help="what is in force in a process, and where it came from")
+    parser.add_argument("--pid", type=memory.pid_argument, metavar="PID", help="what is in force in a process, and where it came from")
     parser.add_argument("names", metavar="NAME", nargs="*", help="only these, in any spelling: decay_ms, HAKMEM_DECAY_MS")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the table."""
-    rows = _chosen(options.names)
     if options.pid is not None:
-        return _show_process(options.pid, {row.name for row in rows} if options.names else None, options.json)
+        names = {row.name for row in _chosen(options.names)} if options.names else None
+        return _show_process(options.pid, names, options.json)
+    rows = _chosen(options.names)
     if options.json:
         print(json.dumps([_fields(row) for row in rows], indent=2))
         return 0

@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import Optional
 
-from tools.hakmem_lib import library, memory
+from tools.hakmem_lib import library, memory, output
 from tools.hakmem_lib import view as views_of
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.profile import data
@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Profiles, prints the tables, and writes the files."""
     target = options.target
+    if options.output is not None:
+        output.make_folder(options.output)
     if target.isdecimal() and not options.arguments:
         _print(_of_process(target, options), options, sys.stdout)
         return 0

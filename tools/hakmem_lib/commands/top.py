@@ -17,7 +17,7 @@ from typing import Iterator, Optional
 from rich.console import Console
 from rich.live import Live
 
-from tools.hakmem_lib import elf, figures, heap, memory, screen, view
+from tools.hakmem_lib import elf, figures, heap, memory, output, screen, view
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.memory import LiveProcess, Unreadable
 from tools.hakmem_lib.rates import Sample
@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     """Watches until told to stop, or until the process ends."""
     if options.svg and not options.once:
         raise CommandError("--svg draws one frame: it goes with --once")
+    if options.svg:
+        output.check_file(options.svg)
     watcher = Watcher(LiveProcess(options.pid))
     if options.once:
         return _once(watcher, options)

@@ -13,6 +13,7 @@ import sys
 
 from tools.hakmem_lib import library
 from tools.hakmem_lib.errors import CommandError
+from tools.hakmem_lib.output import check_file
 from tools.hakmem_lib.text import columns
 from tools.hakmem_lib.traces import columns as allocators
 from tools.hakmem_lib.traces import summary, tools
@@ -82,8 +83,8 @@ def _record(options: argparse.Namespace) -> int:
         raise CommandError(f"no such program: {options.program}")
     output = pathlib.Path(options.output or f"{pathlib.Path(options.program).name}.trace").absolute()
     _make_way(output)
-    column = allocators.one(options.allocator, options.lib)
     found = tools.find(options.tools)
+    column = allocators.one(options.allocator, options.lib)
     libraries = [found.recorder, *map(pathlib.Path, column.libraries)]
     environment = library.preloaded({**os.environ, "HAKTRACE_FILE": str(output)}, *libraries)
     status = _wait(_start(program, [options.program, *options.arguments], environment))
@@ -107,8 +108,7 @@ def _is_trace(path: pathlib.Path) -> bool:
 
 def _make_way(output: pathlib.Path) -> None:
     """Removes the traces of an earlier run; refuses where something else has the name."""
-    if not os.access(output.parent, os.W_OK):
-        raise CommandError(f"cannot write {output}: {'permission denied' if output.parent.is_dir() else 'no such folder'}")
+    check_file(output)
     for path in _traces(output):
         try:
             if not path.is_file() or not _is_trace(path):

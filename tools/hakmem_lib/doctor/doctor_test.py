@@ -352,7 +352,7 @@ class WrongInput(unittest.TestCase):
         self.check("no such library: /no/lib.so", "--lib", "/no/lib.so", patient())
 
     def test_library_that_is_none(self) -> None:
-        self.check("no ELF file", "--lib", self.made(b"text"), patient())
+        self.check("is no library of HAKMEM's", "--lib", self.made(b"text"), patient())
 
     def test_no_such_plugin(self) -> None:
         self.check("cannot read /no/plugin.so", "--lib", str(LIBRARY), "--plugin", "/no/plugin.so", patient())

@@ -181,9 +181,10 @@ def read_file(path: str | os.PathLike[str]) -> Profile:
         if size_class != 0:
             sample.size_class, sample.slab_blocks, sample.slab_free = size_class - 1, blocks, free
         out.samples.append(sample)
-    out.mappings = parse_maps(words.rest().decode("utf-8", "replace"))
-    if not out.mappings:
+    *maps, end, nothing = ["", *words.rest().decode("utf-8", "replace").split("\n")]
+    if (end, nothing) != ("end", ""):
         raise CommandError(f"{path}: the profile is cut off")
+    out.mappings = parse_maps("\n".join(maps))
     return out
 
 

@@ -74,7 +74,7 @@ def _file(**changed: int) -> bytes:
     words += [2, 256, 64, 512, 128, 256, 64, 5, 2, 30, 0x1234, 0x5678]  # a site
     words += [0x7000, 60, 64, 384, 12, 0, 1, 1000, 400]
     words += [0, 0, 0, 0, 0, 0, 0, 0, 0]
-    return data.MAGIC + struct.pack(f"<{len(words)}Q", *words) + b"1000-2000 r-xp 00000000 08:01 12 /bin/thing\n"
+    return data.MAGIC + struct.pack(f"<{len(words)}Q", *words) + b"1000-2000 r-xp 00000000 08:01 12 /bin/thing\nend\n"
 
 
 class Files(unittest.TestCase):
@@ -104,7 +104,7 @@ class Files(unittest.TestCase):
         whole = _file()
         cases = {b"": "not a heap profile", b"ELF": "not a heap profile", b"HAKPROF2" + whole[8:]: "another version"}
         cases[whole[:8] + struct.pack("<Q", 15) + whole[16:]] = "another version"
-        for cut in (8, 12, 16, 100, 200, 300, len(whole) - 44):
+        for cut in (8, 12, 16, 100, 200, 300, len(whole) - 48, len(whole) - 20, len(whole) - 4, len(whole) - 1):
             cases[whole[:cut]] = "cut off"
         for content, message in cases.items():
             with self.assertRaisesRegex(CommandError, f"{self.path}: .*{message}"):

@@ -76,7 +76,7 @@ def _parse_file(text: str) -> Column:
     name, equals, path = text.partition("=")
     if not equals:
         name, path = "", text
-    found = library.find(path)
+    found = library.find_any(path)
     return Column(name or _short_name(found), (str(found),))
 
 

@@ -179,7 +179,7 @@ class WrongInput(CommandTest):
                 self.check(words, arguments[0], "--tools", TOOLS, *arguments[1:])
 
     def test_places_that_cannot_be_written_to(self) -> None:
-        self.check("no such folder", "trace", "--tools", TOOLS, "--lib", LIBRARY, "-o", "/no/such/trace", "true")
+        self.check("cannot write /no/such/trace: No such file or directory", "trace", "--tools", TOOLS, "--lib", LIBRARY, "-o", "/no/such/trace", "true")
         precious = self.folder / "precious"
         precious.write_text("not a trace")
         self.check("is there, and no trace: it stays", "trace", "--tools", TOOLS, "--lib", LIBRARY, "-o", str(precious), "true")
@@ -187,7 +187,7 @@ class WrongInput(CommandTest):
 
     def test_library_that_is_not_hakmem(self) -> None:
         trace = str(self.record(RECORDED, "functions"))
-        self.check("does not say that it is HAKMEM", "advise", "--tools", TOOLS, "--lib", f"{TOOLS}/libhakmem_trace.so", trace)
+        self.check("is no library of HAKMEM's", "advise", "--tools", TOOLS, "--lib", f"{TOOLS}/libhakmem_trace.so", trace)
 
     @unittest.skipIf(os.geteuid() != 0, "needs to be root to become somebody else")
     def test_no_permission(self) -> None:

@@ -34,7 +34,7 @@ def find(given: Optional[str]) -> Tools:
         folder = pathlib.Path(given).resolve()
     tools = Tools(folder / "replay", folder / "libhakmem_trace.so")
     for path in (tools.replay, tools.recorder):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise CommandError(f"no such file: {path}")
     return tools
 
