@@ -349,6 +349,18 @@ TEST_F(Checks, IgnoreIsSilentButCounts) {
   EXPECT_EQ(hak_misuse_count(), before + 1);
 }
 
+TEST_F(Checks, MisuseIsCountedByKind) {
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  for (int kind = 0; kind < HAK_MISUSE_KINDS; kind++) {
+    uint64_t before[HAK_MISUSE_KINDS];
+    for (int k = 0; k < HAK_MISUSE_KINDS; k++) before[k] = hak_misuse_count_of(static_cast<hak_misuse>(k));
+    hak_report_misuse(static_cast<hak_misuse>(kind), kBlock, 64);
+    for (int k = 0; k < HAK_MISUSE_KINDS; k++) {
+      EXPECT_EQ(hak_misuse_count_of(static_cast<hak_misuse>(k)), before[k] + (k == kind)) << k << " " << kind;
+    }
+  }
+}
+
 TEST(Thread, PointersTellThreadsApart) {
   const void* mine = hak_thread_pointer();
   EXPECT_NE(mine, nullptr);

@@ -7,6 +7,7 @@
 
 static hak_atomic_u32 error_action;
 static hak_atomic_u64 misuse_count;
+static hak_atomic_u64 misuse_by_kind[HAK_MISUSE_KINDS];
 
 static hak_atomic_ptr explainer; /* Sync: atomic release, acquire */
 
@@ -26,6 +27,8 @@ static void explain_more(const void* ptr) {
 
 uint64_t hak_misuse_count(void) { return hak_u64_load_relaxed(&misuse_count); }
 
+uint64_t hak_misuse_count_of(hak_misuse misuse) { return hak_u64_load_relaxed(&misuse_by_kind[misuse]); }
+
 static const char* hak_misuse_text(hak_misuse misuse) {
   switch (misuse) {
     case HAK_MISUSE_DOUBLE_FREE: return "double free of ";
@@ -38,6 +41,7 @@ static const char* hak_misuse_text(hak_misuse misuse) {
 
 void hak_report_misuse(hak_misuse misuse, const void* ptr, size_t block_bytes) {
   hak_u64_fetch_add_relaxed(&misuse_count, 1);
+  hak_u64_fetch_add_relaxed(&misuse_by_kind[misuse], 1);
   const hak_error_action action = hak_get_error_action();
   if (action == HAK_ERROR_IGNORE || abort_is_due) return;
   hak_print line;
@@ -84,5 +88,6 @@ void hak_die(const char* what, const void* ptr) {
 }
 
 #define ROWS HAK_VIEW_STRUCTURE("word", uint64_t)
-#define ROOTS(ROOT) ROOT("error_action", error_action) ROOT("misuse_count", misuse_count)
+#define ROOTS(ROOT) \
+  ROOT("error_action", error_action) ROOT("misuse_count", misuse_count) ROOT("misuse_by_kind", misuse_by_kind)
 HAK_VIEW_PART(hak_checks_view, ROWS, ROOTS);

@@ -1,5 +1,5 @@
 /* Purpose: assertions in three tiers, and the one place where misuse and corruption are reported.
- * Owns: the error action, the count of reports.
+ * Owns: the error action, the counts of reports.
  * Invariants:
  *   1. A report allocates nothing, takes no lock, is one write(2) of one line, and keeps errno.
  *   2. abort(3) is not called while a lock of the allocator is held: a SIGABRT handler may allocate.
@@ -27,6 +27,8 @@ typedef enum hak_misuse {
   HAK_MISUSE_SIZE_MISMATCH
 } hak_misuse;
 
+enum { HAK_MISUSE_KINDS = HAK_MISUSE_SIZE_MISMATCH + 1 };
+
 /** What follows a report of misuse: abort(3) (the default), go on after the line, go on without a line. */
 typedef enum hak_error_action { HAK_ERROR_ABORT, HAK_ERROR_WARN, HAK_ERROR_IGNORE } hak_error_action;
 
@@ -50,6 +52,8 @@ void hak_set_explainer(void (*explain)(const void* ptr));
 
 /** Misuse seen since the start, whatever the action. */
 uint64_t hak_misuse_count(void);
+/** What of it is of one kind. */
+uint64_t hak_misuse_count_of(hak_misuse misuse);
 
 /** A broken invariant of HAKMEM itself: prints `what` and `ptr`, then aborts whatever the error action. */
 __attribute__((noreturn, cold)) void hak_die(const char* what, const void* ptr);

@@ -490,6 +490,54 @@ TEST_F(Gate, VersionIsThatOfTheHeader) {
             hak_version());
 }
 
+// Blocks of 48 bytes share cache lines, so that no thread caches another's: each of them goes home.
+TEST_F(Gate, EveryBlockOfAnotherThreadIsHomeOrOnItsWay) {
+  const auto sent = [] {
+    hak_stats now;
+    EXPECT_EQ(hak_stats_get(&now, sizeof now), 0);
+    return now.remote_blocks + now.remote_pending_blocks;
+  };
+  for (const size_t count : {1u, 100u, 5000u}) {
+    std::vector<void*> blocks(count);
+    std::thread([&] {
+      for (void*& block : blocks) block = hak_malloc(48);
+    }).join();
+    const uint64_t before = sent();
+    for (void* block : blocks) hak_free(block);
+    EXPECT_EQ(sent() - before, count);
+    (void)hak_trim();
+    EXPECT_EQ(sent() - before, count) << "wherever they are";
+  }
+}
+
+TEST_F(Gate, StatsTellMisuseByKind) {
+  hak_stats before, now;
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  ASSERT_EQ(hak_stats_get(&before, sizeof before), 0);
+  int own = 0;
+  hak_free(&own);
+  auto* block = static_cast<char*>(hak_malloc(kMiB));
+  for (int i = 0; i < 2; i++) hak_free(block + 64);
+  for (int i = 0; i < 3; i++) hak_free_sized(block, 2 * kMiB);
+  ASSERT_EQ(hak_stats_get(&now, sizeof now), 0);
+  hak_free(block);
+  hak_set_error_action(HAK_ERROR_ABORT);
+  EXPECT_EQ(now.foreign_pointers - before.foreign_pointers, 1u);
+  EXPECT_EQ(now.interior_pointers - before.interior_pointers, 2u);
+  EXPECT_EQ(now.wrong_sizes - before.wrong_sizes, 3u);
+  EXPECT_EQ(now.double_frees, before.double_frees);
+  EXPECT_EQ(now.misuse_reports - before.misuse_reports, 6u);
+}
+
+TEST_F(Gate, StatsOfVersion1AreFilledAsFarAsTheyGo) {
+  hak_stats now = {};
+  now.remote_pending_blocks = 77;
+  ASSERT_EQ(hak_stats_get(&now, offsetof(hak_stats, remote_pending_blocks)), 0);
+  EXPECT_EQ(now.version, static_cast<uint64_t>(HAK_STATS_VERSION));
+  EXPECT_EQ(now.size_bytes, offsetof(hak_stats, remote_pending_blocks));
+  EXPECT_EQ(now.remote_pending_blocks, 77u);
+}
+
 TEST_F(Gate, StatsArePrintedToStderr) {
   testing::internal::CaptureStderr();
   hak_stats_print();

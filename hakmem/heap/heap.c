@@ -224,7 +224,7 @@ HAK_STATIC_ASSERT(sizeof bin_offsets / sizeof bin_offsets[0] == HAK_SIZE_CLASS_C
                   slabs_acquired, slabs_released)                                                                      \
   HAK_VIEW_FIELDS("heap_counters", hak_heap_counters, refilled_blocks, spilled_blocks, written_through, merges,        \
                   reviews, growth_flushes, surplus_flushes)                                                            \
-  HAK_VIEW_ARRAYS("heap_counters", hak_heap_counters, class_refills)
+  HAK_VIEW_ARRAYS("heap_counters", hak_heap_counters, class_refills, class_spills, class_carries)
 #define BIN_ROWS                                                                                               \
   HAK_VIEW_STRUCTURE("bin", hak_bin)                                                                           \
   HAK_VIEW_FIELDS("bin", hak_bin, top, end, begin, run_mask, run_base, stride, size_class, run_zeroed, streak, \

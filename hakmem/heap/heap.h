@@ -139,7 +139,10 @@ typedef struct hak_heap_counters {
   /* Reviews of the bins' caps; times that idle caches were emptied because the process had to grow, and all of them because
    * too much was free. */
   hak_atomic_u64 reviews, growth_flushes, surplus_flushes;
-  hak_atomic_u32 class_refills[HAK_SIZE_CLASS_COUNT]; /* what of refills each class has; they wrap */
+  /* What of refills and spills each class has: the lower 32 bits, and 16 upper bits of both, those of spills above. A heap
+   * has no room for 64 each. */
+  hak_atomic_u32 class_refills[HAK_SIZE_CLASS_COUNT], class_spills[HAK_SIZE_CLASS_COUNT];
+  hak_atomic_u32 class_carries[HAK_SIZE_CLASS_COUNT];
 } hak_heap_counters;
 
 typedef struct hak_heap {
@@ -200,6 +203,22 @@ HAK_ALWAYS_INLINE hak_mailbox* hak_heap_mailbox(hak_heap* heap, uint32_t size_cl
 /** Blocks that a bin caches, and that it may. */
 HAK_ALWAYS_INLINE uint32_t hak_bin_held(const hak_bin* bin) { return (uint32_t)(bin->end - bin->top); }
 HAK_ALWAYS_INLINE uint32_t hak_bin_cap(const hak_bin* bin) { return (uint32_t)(bin->end - bin->begin); }
+
+enum { HAK_HEAP_REFILLS_SHIFT = 0, HAK_HEAP_SPILLS_SHIFT = 16 };
+
+/** Owner: counts one in class_refills or class_spills. */
+HAK_ALWAYS_INLINE void hak_heap_count_in_class(hak_atomic_u32* lower, hak_atomic_u32* carries, uint32_t shift) {
+  const uint32_t count = hak_u32_load_relaxed(lower) + 1;
+  if (HAK_UNLIKELY(count == 0)) hak_u32_bump_single_writer(carries, 1u << shift);
+  hak_u32_store_relaxed(lower, count);
+}
+
+/** Any thread: such a count. Off by 2^32 for who looks amid the one carry in so many. */
+HAK_ALWAYS_INLINE uint64_t hak_heap_class_count(const hak_atomic_u32* lower, const hak_atomic_u32* carries,
+                                                uint32_t shift) {
+  const uint64_t upper = hak_u32_load_relaxed(carries) >> shift & 0xffff;
+  return upper << 32 | hak_u32_load_relaxed(lower);
+}
 
 /** True when registry word `word` is a bin of `heap`. */
 HAK_ALWAYS_INLINE bool hak_heap_owns_word(const hak_heap* heap, uint64_t word) {

@@ -67,6 +67,24 @@ class Heap : public testing::Test {
 
 using HeapDeathTest = Heap;
 
+TEST_F(Heap, CountsOfAClassHaveMoreThanThirtyTwoBits) {
+  hak_atomic_u32 refills = {}, spills = {}, carries = {};
+  const auto counted = [&](const hak_atomic_u32& lower, uint32_t shift) {
+    return hak_heap_class_count(&lower, &carries, shift);
+  };
+  hak_u32_store_relaxed(&refills, UINT32_MAX);
+  for (uint64_t i = 0; i < 3; i++) {
+    hak_heap_count_in_class(&refills, &carries, HAK_HEAP_REFILLS_SHIFT);
+    hak_heap_count_in_class(&spills, &carries, HAK_HEAP_SPILLS_SHIFT);
+    EXPECT_EQ(counted(refills, HAK_HEAP_REFILLS_SHIFT), (1ull << 32) + i);
+    EXPECT_EQ(counted(spills, HAK_HEAP_SPILLS_SHIFT), i + 1);
+  }
+  hak_u32_store_relaxed(&spills, UINT32_MAX);
+  hak_heap_count_in_class(&spills, &carries, HAK_HEAP_SPILLS_SHIFT);
+  EXPECT_EQ(counted(spills, HAK_HEAP_SPILLS_SHIFT), 1ull << 32);
+  EXPECT_EQ(counted(refills, HAK_HEAP_REFILLS_SHIFT), (1ull << 32) + 2);
+}
+
 TEST_F(Heap, BinsFillTheHeapOneAfterTheOther) {
   uint32_t expected = 0;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {

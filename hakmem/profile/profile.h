@@ -82,6 +82,7 @@ typedef struct hak_profile_tables {
   uint64_t now_ms;  /* when something changed last */
   uint64_t peak_at; /* counts the times that what is live was more than ever before */
   hak_profile_sum allocated, live, peak;
+  uint64_t live_block_bytes; /* of the blocks that live.bytes lie in */
   uint64_t site_count;
   uint64_t sample_count; /* ever used at the same time */
   uint64_t live_samples;
@@ -123,6 +124,14 @@ const hak_profile_site* hak_profile_site_of_for_test(const void* ptr);
 
 /** The tables. Under the lock, or where nothing changes. */
 const hak_profile_tables* hak_profile_read(void);
+
+/** How full the live blocks of the samples are: bytes asked for of bytes that the blocks have, each for what it stands for. */
+typedef struct hak_profile_filling {
+  uint64_t asked_bytes, block_bytes;
+  uint64_t samples;
+} hak_profile_filling;
+
+hak_profile_filling hak_profile_read_filling(void);
 
 /** Sums of what is true: samples, sites and totals agree. Under no lock. Paranoid checks and tests. */
 bool hak_profile_is_valid(void);

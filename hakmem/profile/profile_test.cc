@@ -99,6 +99,33 @@ TEST_F(Profile, Invariant1And2ASmallBlockLiesApartAndItsTwinStays) {
   hak_shared_pool_release(heap_, slab);
 }
 
+TEST_F(Profile, HowFullBlocksAreIsKnownOfLiveSamples) {
+  hak_slab* slab = Slab(hak_size_class_of(100));
+  const hak_slab_run run = hak_slab_take_run(slab);
+  bool zeroed;
+  hak_slab* span = hak_shared_pool_acquire_span(8, &zeroed);
+  const hak_profile_filling before = hak_profile_read_filling();
+  const auto grown = [&](uint64_t asked, uint64_t block, uint64_t samples) {
+    const hak_profile_filling now = hak_profile_read_filling();
+    EXPECT_EQ(now.asked_bytes - before.asked_bytes, asked);
+    EXPECT_EQ(now.block_bytes - before.block_bytes, block);
+    EXPECT_EQ(now.samples - before.samples, samples);
+  };
+  void* small = Malloc(run.base, 100);
+  grown(100, 112, 1);
+  Malloc(span->base, 500 * kKiB);
+  grown(100 + 500 * kKiB, 112 + 512 * kKiB, 2);
+  hak_instrument_on_resize(mode_, span->base, span->base, 500 * kKiB, 510 * kKiB, true);
+  grown(100 + 510 * kKiB, 112 + 512 * kKiB, 2);
+  FreeSmall(small);
+  grown(510 * kKiB, 512 * kKiB, 1);
+  hak_profile_forget_large(&span->sample);
+  grown(0, 0, 0);
+  hak_shared_pool_release_span(span);
+  hak_slab_give_word(slab, 0, run.mask);
+  hak_shared_pool_release(heap_, slab);
+}
+
 TEST_F(Profile, ADoubleFreeIsTold) {
   hak_slab* slab = Slab(0);
   const hak_slab_run run = hak_slab_take_run(slab);

@@ -47,6 +47,10 @@ static uint64_t weighted_bytes(uint64_t weight, uint64_t size_bytes) {
   return weight / HAK_PROFILE_WEIGHT_ONE * size_bytes; /* larger than any sum of live bytes can be */
 }
 
+static uint64_t asked_bytes(const hak_profile_sample* sample) {
+  return weighted_bytes(sample->weight, sample->size_bytes);
+}
+
 /* To be called before the live sum of a site changes: what was live at the peak is kept, if that is past. */
 static void keep_peak(hak_profile_site* site) {
   if (site->peak_at == hak_profile_all.peak_at) return;
@@ -54,20 +58,24 @@ static void keep_peak(hak_profile_site* site) {
   site->peak = site->live;
 }
 
-static void gain(hak_profile_site* site, uint64_t weight, uint64_t bytes) {
+static void gain(hak_profile_site* site, const hak_profile_sample* sample) {
+  const uint64_t bytes = asked_bytes(sample);
   keep_peak(site);
-  add(&site->live, weight, bytes);
-  add(&hak_profile_all.live, weight, bytes);
+  add(&site->live, sample->weight, bytes);
+  add(&hak_profile_all.live, sample->weight, bytes);
+  hak_profile_all.live_block_bytes += weighted_bytes(sample->weight, sample->block_bytes);
   if (hak_profile_all.live.bytes <= hak_profile_all.peak.bytes) return;
   /* A peak: what every site has now is what it has at the peak. */
   hak_profile_all.peak = hak_profile_all.live;
   hak_profile_all.peak_at++;
 }
 
-static void lose(hak_profile_site* site, uint64_t weight, uint64_t bytes) {
+static void lose(hak_profile_site* site, const hak_profile_sample* sample) {
+  const uint64_t bytes = asked_bytes(sample);
   keep_peak(site);
-  subtract(&site->live, weight, bytes);
-  subtract(&hak_profile_all.live, weight, bytes);
+  subtract(&site->live, sample->weight, bytes);
+  subtract(&hak_profile_all.live, sample->weight, bytes);
+  hak_profile_all.live_block_bytes -= weighted_bytes(sample->weight, sample->block_bytes);
 }
 
 /* --- sites --- */
@@ -175,10 +183,10 @@ uint32_t hak_profile_add_locked(uint32_t site_index, const hak_profile_block* bl
     sample->slab = block->twin_slab;
     sample->site = site_index;
     link_locked(index);
-    const uint64_t bytes = weighted_bytes(sample->weight, sample->size_bytes);
+    const uint64_t bytes = asked_bytes(sample);
     add(&site->allocated, sample->weight, bytes);
     add(&hak_profile_all.allocated, sample->weight, bytes);
-    gain(site, sample->weight, bytes);
+    gain(site, sample);
     site->samples++;
     hak_profile_all.live_samples++;
   }
@@ -200,7 +208,7 @@ hak_profile_sample hak_profile_remove_locked(uint32_t index, uint64_t now_ms) {
   hak_profile_site* site = hak_profile_site_at(sample->site);
   const hak_profile_sample out = *sample;
   begin_change(now_ms);
-  lose(site, sample->weight, weighted_bytes(sample->weight, sample->size_bytes));
+  lose(site, sample);
   site->freed_age_ms += now_ms - sample->born_ms;
   site->freed_samples++;
   unlink_locked(index);
@@ -218,25 +226,35 @@ void hak_profile_resize_locked(uint32_t index, void* address, size_t block_bytes
   hak_profile_sample* sample = hak_profile_sample_at(index);
   hak_profile_site* site = hak_profile_site_at(sample->site);
   begin_change(now_ms);
-  const uint64_t old_bytes = weighted_bytes(sample->weight, sample->size_bytes);
-  lose(site, sample->weight, old_bytes);
+  const uint64_t old_bytes = asked_bytes(sample);
+  lose(site, sample);
   if (size_bytes > sample->size_bytes) {
     const uint64_t weight = hak_profile_weight(size_bytes, hak_profile_all.mean_bytes);
     if (weight < sample->weight) sample->weight = weight;
   }
-  const uint64_t new_bytes = weighted_bytes(sample->weight, size_bytes);
+  sample->size_bytes = size_bytes;
+  sample->block_bytes = block_bytes;
+  const uint64_t new_bytes = asked_bytes(sample);
   if (new_bytes > old_bytes) {
     add(&site->allocated, 0, new_bytes - old_bytes);
     add(&hak_profile_all.allocated, 0, new_bytes - old_bytes);
   }
   unlink_locked(index);
   sample->address = (uint64_t)(uintptr_t)address;
-  sample->size_bytes = size_bytes;
-  sample->block_bytes = block_bytes;
   link_locked(index);
-  gain(site, sample->weight, new_bytes);
+  gain(site, sample);
   hak_profile_all.resized++;
   end_change();
+}
+
+/* --- questions --- */
+
+hak_profile_filling hak_profile_read_filling(void) {
+  hak_lock_take(hak_profile_lock());
+  const hak_profile_filling out = {hak_profile_all.live.bytes, hak_profile_all.live_block_bytes,
+                                   hak_profile_all.live_samples};
+  hak_lock_give(hak_profile_lock());
+  return out;
 }
 
 /* --- checks --- */
@@ -252,12 +270,14 @@ bool hak_profile_is_valid(void) {
   hak_profile_sum of_sites = {0, 0};
   hak_profile_sum allocated = {0, 0};
   uint64_t samples = 0;
+  uint64_t block_bytes = 0;
   hak_lock_take(hak_profile_lock());
   for (uint64_t i = 0; i < hak_profile_all.sample_count; i++) {
     const hak_profile_sample* sample = hak_profile_sample_at((uint32_t)i);
     if (sample->address == 0) continue;
     samples++;
-    add(&of_samples, sample->weight, weighted_bytes(sample->weight, sample->size_bytes));
+    add(&of_samples, sample->weight, asked_bytes(sample));
+    block_bytes += weighted_bytes(sample->weight, sample->block_bytes);
   }
   for (uint64_t i = 0; i < hak_profile_all.site_count; i++) {
     const hak_profile_site* site = hak_profile_site_at((uint32_t)i);
@@ -265,7 +285,7 @@ bool hak_profile_is_valid(void) {
     add(&allocated, site->allocated.blocks, site->allocated.bytes);
   }
   const bool valid = sums_agree(&of_samples, samples, &allocated) && sums_agree(&of_sites, samples, &allocated) &&
-                     hak_profile_all.changes % 2 == 0;
+                     block_bytes == hak_profile_all.live_block_bytes && hak_profile_all.changes % 2 == 0;
   hak_lock_give(hak_profile_lock());
   return valid;
 }
@@ -274,7 +294,7 @@ bool hak_profile_is_valid(void) {
   HAK_VIEW_STRUCTURE("profile", hak_profile_tables)                                                                 \
   HAK_VIEW_FIELDS("profile", hak_profile_tables, changes, mean_bytes, started_ms, now_ms, peak_at, allocated, live, \
                   peak, site_count, sample_count, live_samples, dropped)                                            \
-  HAK_VIEW_FIELDS("profile", hak_profile_tables, resized)                                                           \
+  HAK_VIEW_FIELDS("profile", hak_profile_tables, resized, live_block_bytes)                                         \
   HAK_VIEW_ARRAYS("profile", hak_profile_tables, sites, samples)                                                    \
   HAK_VIEW_STRUCTURE("profile_site", hak_profile_site)                                                              \
   HAK_VIEW_FIELDS("profile_site", hak_profile_site, hash, frames, allocated, live, peak, peak_at, samples,          \

@@ -102,6 +102,22 @@ const hak_report_field hak_report_stats_fields[HAK_REPORT_STATS_FIELDS] = {
     {offsetof(hak_stats, lock_sleeps), true, "lock_sleeps", "", "", "Takes of locks that had to sleep."},
     {offsetof(hak_stats, misuse_reports), true, "misuse_reports", "misuse_reports", "",
      "Double frees and other misuse."},
+    {offsetof(hak_stats, remote_pending_blocks), false, "remote_pending_blocks", "remote_pending_blocks", "",
+     "Blocks on their way home to other threads."},
+    {offsetof(hak_stats, double_frees), true, "double_frees", "misuse", "kind=\"double_free\"",
+     "Misuse by kind: frees of free blocks."},
+    {offsetof(hak_stats, interior_pointers), true, "interior_pointers", "misuse", "kind=\"interior\"",
+     "Pointers into a block and not to its start."},
+    {offsetof(hak_stats, foreign_pointers), true, "foreign_pointers", "misuse", "kind=\"foreign\"",
+     "Pointers that are none of HAKMEM's."},
+    {offsetof(hak_stats, wrong_sizes), true, "wrong_sizes", "misuse", "kind=\"wrong_size\"",
+     "Sizes that do not fit the block that is freed."},
+    {offsetof(hak_stats, rounding_bytes), false, "rounding_bytes", "rounding_bytes", "",
+     "Live and not asked for, as samples have it; 0 without samples."},
+    {offsetof(hak_stats, rounding_max_bytes), false, "rounding_max_bytes", "rounding_max_bytes", "",
+     "Live and not asked for, at most."},
+    {offsetof(hak_stats, rounding_samples), false, "rounding_samples", "rounding_samples", "",
+     "Live samples of the heap profile, which the estimate rests on."},
 };
 
 const hak_report_field hak_report_class_fields[HAK_REPORT_CLASS_FIELDS] = {
@@ -112,6 +128,8 @@ const hak_report_field hak_report_class_fields[HAK_REPORT_CLASS_FIELDS] = {
     {offsetof(hak_report_class, free), false, "free", "class_free_blocks", "", "Free blocks in slabs."},
     {offsetof(hak_report_class, refills), true, "refills", "class_refills", "",
      "Calls of malloc that found their cache empty."},
+    {offsetof(hak_report_class, spills), true, "spills", "class_spills", "",
+     "Calls of free that found their cache full."},
 };
 
 const hak_report_field hak_report_thread_fields[HAK_REPORT_THREAD_FIELDS] = {

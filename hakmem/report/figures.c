@@ -3,6 +3,7 @@
 #include "hakmem/heap/heap.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/os.h"
+#include "hakmem/profile/profile.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -63,27 +64,46 @@ static uint64_t cached_in(const hak_heap* heap, uint32_t size_class) {
   return slots_held(bin, size_class) + run_held(bin);
 }
 
+/* Blocks that other threads have freed and that have not come home, by class. */
+static void count_pending(uint64_t* blocks) {
+  for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) add_outbox(heap, blocks);
+  hak_shared_pool_count_remote(blocks);
+}
+
+static uint64_t pending_blocks(void) {
+  uint64_t blocks[HAK_SIZE_CLASS_COUNT] = {0};
+  count_pending(blocks);
+  uint64_t sum = 0;
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) sum += blocks[c];
+  return sum;
+}
+
 /* Free blocks that have left their slabs and not come back, by class. */
 static void count_cached(uint64_t* blocks) {
   for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
     for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) blocks[c] += cached_in(heap, c);
-    add_outbox(heap, blocks);
   }
-  hak_shared_pool_count_remote(blocks);
+  count_pending(blocks);
+}
+
+/* Adds the slow paths of all heaps. */
+static void add_slow_paths(hak_report_classes* out) {
+  for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
+    const hak_heap_counters* from = &heap->counters;
+    for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+      const hak_atomic_u32* carries = &from->class_carries[c];
+      out->of[c].refills += hak_heap_class_count(&from->class_refills[c], carries, HAK_HEAP_REFILLS_SHIFT);
+      out->of[c].spills += hak_heap_class_count(&from->class_spills[c], carries, HAK_HEAP_SPILLS_SHIFT);
+    }
+  }
 }
 
 void hak_report_read_classes(hak_report_classes* out) {
   uint64_t slabs[HAK_SIZE_CLASS_COUNT] = {0};
   uint64_t taken[HAK_SIZE_CLASS_COUNT] = {0};
   uint64_t cached[HAK_SIZE_CLASS_COUNT] = {0};
-  uint64_t refills[HAK_SIZE_CLASS_COUNT] = {0};
   count_cached(cached);
   hak_shared_pool_count_classes(slabs, taken);
-  for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
-    for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
-      refills[c] += hak_u32_load_relaxed(&heap->counters.class_refills[c]);
-    }
-  }
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_report_class* row = &out->of[c];
     row->block_bytes = hak_size_class_table[c].block_bytes;
@@ -91,8 +111,9 @@ void hak_report_read_classes(hak_report_classes* out) {
     row->cached = at_most(cached[c], taken[c]);
     row->live = taken[c] - row->cached;
     row->free = minus(slabs[c] * hak_size_class_table[c].blocks, taken[c]);
-    row->refills = refills[c];
+    row->refills = row->spills = 0;
   }
+  add_slow_paths(out);
 }
 
 /* --- heaps --- */
@@ -166,7 +187,7 @@ bool hak_report_read_lock(uint32_t index, hak_report_lock* out) {
   return true;
 }
 
-/* --- all of it --- */
+/* --- totals --- */
 
 static void add_heaps(hak_stats* out) {
   for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
@@ -196,12 +217,33 @@ static void add_heaps(hak_stats* out) {
   }
 }
 
-static void add_memory(hak_stats* out, const hak_shared_pool_figures* pool, const hak_whale_cache_figures* whales) {
-  hak_report_classes classes;
-  hak_report_read_classes(&classes);
+/* --- rounding --- */
+
+/* What a class's blocks may have more than was asked for: a request of a byte less would have got the class below. */
+static uint64_t rounding_max(uint32_t size_class) {
+  const uint32_t block_bytes = hak_size_class_table[size_class].block_bytes;
+  return size_class == 0 ? block_bytes : block_bytes - hak_size_class_table[size_class - 1].block_bytes - 1;
+}
+
+static void add_rounding(hak_stats* out, const hak_report_classes* classes) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    out->rounding_max_bytes += classes->of[c].live * rounding_max(c);
+  }
+  out->rounding_max_bytes += (out->spans + out->whales) * (HAK_UNIT_BYTES - 1);
+  const hak_profile_filling sampled = hak_profile_read_filling();
+  if (sampled.samples == 0 || sampled.block_bytes == 0) return;
+  const uint64_t unused_bytes = minus(sampled.block_bytes, sampled.asked_bytes);
+  out->rounding_samples = sampled.samples;
+  out->rounding_bytes = (uint64_t)((double)out->live_bytes * (double)unused_bytes / (double)sampled.block_bytes);
+}
+
+/* --- all of it --- */
+
+static void add_memory(hak_stats* out, const hak_report_classes* classes, const hak_shared_pool_figures* pool,
+                       const hak_whale_cache_figures* whales) {
   uint64_t small_bytes = 0;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
-    const hak_report_class* row = &classes.of[c];
+    const hak_report_class* row = &classes->of[c];
     small_bytes += row->live * row->block_bytes;
     out->live_blocks += row->live;
     out->cached_bytes += row->cached * row->block_bytes;
@@ -271,15 +313,28 @@ static void add_residency(hak_stats* out) {
   out->major_faults = faults.major;
 }
 
+static void add_misuse(hak_stats* out) {
+  out->misuse_reports = hak_misuse_count();
+  out->double_frees = hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE);
+  out->interior_pointers = hak_misuse_count_of(HAK_MISUSE_INTERIOR_POINTER);
+  out->foreign_pointers = hak_misuse_count_of(HAK_MISUSE_FOREIGN_POINTER);
+  out->wrong_sizes = hak_misuse_count_of(HAK_MISUSE_SIZE_MISMATCH);
+}
+
 void hak_report_read_stats(hak_stats* out) {
   const hak_shared_pool_figures pool = hak_shared_pool_read_figures();
   const hak_whale_cache_figures whales = hak_whale_cache_read_figures();
+  hak_report_classes classes;
+  hak_report_read_classes(&classes);
   *out = (hak_stats){.version = HAK_STATS_VERSION, .size_bytes = sizeof *out};
-  add_memory(out, &pool, &whales);
+  add_memory(out, &classes, &pool, &whales);
   add_pool(out, &pool, &whales);
   add_heaps(out);
+  add_rounding(out, &classes);
+  out->remote_blocks += pool.complete_blocks;
+  out->remote_pending_blocks = pending_blocks();
   add_calls(out);
   add_residency(out);
   out->parked_heaps = hak_heap_parked_count();
-  out->misuse_reports = hak_misuse_count();
+  add_misuse(out);
 }

@@ -43,7 +43,7 @@ void hak_report_read_stats(hak_stats* out);
 /** Of one size class. */
 typedef struct hak_report_class {
   uint64_t block_bytes;
-  uint64_t slabs, live, cached, free, refills;
+  uint64_t slabs, live, cached, free, refills, spills;
 } hak_report_class;
 
 typedef struct hak_report_classes {
@@ -80,7 +80,7 @@ typedef struct hak_report_field {
   char help[66];
 } hak_report_field;
 
-enum { HAK_REPORT_STATS_FIELDS = 61, HAK_REPORT_CLASS_FIELDS = 5, HAK_REPORT_THREAD_FIELDS = 22 };
+enum { HAK_REPORT_STATS_FIELDS = 69, HAK_REPORT_CLASS_FIELDS = 6, HAK_REPORT_THREAD_FIELDS = 22 };
 extern const hak_report_field hak_report_stats_fields[HAK_REPORT_STATS_FIELDS];
 extern const hak_report_field hak_report_class_fields[HAK_REPORT_CLASS_FIELDS];
 extern const hak_report_field hak_report_thread_fields[HAK_REPORT_THREAD_FIELDS];

@@ -14,8 +14,10 @@
 #include "hakmem/base/print.h"
 #include "hakmem/config/config.h"
 #include "hakmem/heap/heap.h"
+#include "hakmem/instrument/instrument.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
+#include "hakmem/profile/profile.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
@@ -219,10 +221,11 @@ TEST_F(Report, SummaryShowsTheFigures) {
        {"hakmem " + std::string(HAK_VERSION_TEXT), "  mapped for blocks  " + SizeText(7 * kMiB),
         "    live             " + SizeText(7 * HAK_UNIT_BYTES + 5 * kMiB),
         "    cached           " + SizeText(64 * 64 + 64 * 16), "  releasable         " + SizeText(now.releasable_bytes),
+        "  not asked for      " + SizeText(2 * (HAK_UNIT_BYTES - 1)) + " of what is live, at most",
         "  metadata           " + SizeText(now.metadata_bytes) + " (address space; touched in part)",
-        std::string("  class     slabs            live     cached       free    refills"),
-        std::string("     16         1               0         64       4032          0"),
-        std::string("     64         1               0         64        960          0"),
+        std::string("  class     slabs            live     cached       free    refills     spills"),
+        std::string("     16         1               0         64       4032          0          0"),
+        std::string("     64         1               0         64        960          0          0"),
         "  heaps: all " + std::to_string(now.heaps) + ", parked " + std::to_string(now.parked_heaps),
         std::string("  superslabs: mapped 1, empty 0, spans live 1"),
         "  system calls: map " + std::to_string(os.map_calls) + ", unmap " + std::to_string(os.unmap_calls) +
@@ -242,7 +245,10 @@ TEST_F(Report, SummaryCountsMisuse) {
   hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, this, 64);
   hak_set_error_action(HAK_ERROR_ABORT);
   const std::string text = Written(hak_report_summary);
-  EXPECT_NE(text.find("  misuse reported: " + std::to_string(hak_misuse_count()) + "\n"), std::string::npos);
+  const std::string kinds = "  misuse: double frees " + std::to_string(hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE)) +
+                            ", interior pointers 0, foreign pointers 0, wrong sizes 0\n";
+  const std::string last = "  misuse reported: " + std::to_string(hak_misuse_count()) + "\n";
+  EXPECT_NE(text.find(kinds + last), std::string::npos) << text;
   EXPECT_GE(hak_misuse_count(), 1u);
 }
 
@@ -310,6 +316,45 @@ TEST_F(Report, WhatIsMappedIsAllThere) {
   EXPECT_EQ(now.returned_bytes, now.unmapped_bytes + now.purged_bytes);
   hak_shared_pool_release_span(span);
   hak_whale_cache_release(whale, 1);
+}
+
+// A block of the 64-byte class is asked for with at least 49 bytes, one of 64 KiB more with a byte of its last unit.
+TEST_F(Report, RoundingIsBoundByTheClassesBelow) {
+  const uint32_t c = hak_size_class_of(64);
+  TakeRun(c);
+  hak_bin* bin = hak_heap_bin(heap_, c);
+  const uint64_t run_mask = bin->run_mask;
+  bin->run_mask = 0; /* all go to the program */
+  bool zeroed;
+  hak_slab* span = hak_shared_pool_acquire_span(7, &zeroed);
+  hak_stats now;
+  hak_report_read_stats(&now);
+  EXPECT_EQ(now.rounding_max_bytes, 64u * 15 + HAK_UNIT_BYTES - 1);
+  EXPECT_EQ(now.rounding_samples, 0u);
+  EXPECT_EQ(now.rounding_bytes, 0u) << "nobody knows";
+  hak_shared_pool_release_span(span);
+  bin->run_mask = run_mask;
+}
+
+// Blocks for 40 KiB in units of 64 KiB, as samples of every malloc have it.
+TEST_F(Report, RoundingIsEstimatedFromSamples) {
+  hak_profile_set_hooks();
+  hak_profile_begin(1);
+  bool zeroed;
+  hak_slab* span = hak_shared_pool_acquire_span(7, &zeroed);
+  hak_slab* unseen = hak_shared_pool_acquire_span(7, &zeroed);
+  (void)hak_instrument_on_malloc(hak_instrument_follow(), span->base, 6 * HAK_UNIT_BYTES + HAK_UNIT_BYTES / 2);
+  hak_stats now;
+  hak_report_read_stats(&now);
+  EXPECT_EQ(now.rounding_samples, 1u);
+  EXPECT_EQ(now.live_bytes, 14 * HAK_UNIT_BYTES);
+  EXPECT_EQ(now.rounding_bytes, HAK_UNIT_BYTES) << "of both";
+  const std::string text = Written(hak_report_summary);
+  EXPECT_NE(text.find("    estimated        64.0 KiB by 1 samples\n"), std::string::npos) << text;
+  hak_profile_forget_large(&span->sample);
+  hak_instrument_reset_for_test();
+  hak_shared_pool_release_span(span);
+  hak_shared_pool_release_span(unseen);
 }
 
 TEST_F(Report, WhatIsTouchedIsResident) {

@@ -79,7 +79,7 @@ static void print_classes(int fd) {
   hak_report_read_classes(&classes);
   hak_print line;
   hak_print_init(&line);
-  hak_print_str(&line, "  class     slabs            live     cached       free    refills\n");
+  hak_print_str(&line, "  class     slabs            live     cached       free    refills     spills\n");
   hak_print_flush(&line, fd);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     const hak_report_class* row = &classes.of[c];
@@ -90,9 +90,33 @@ static void print_classes(int fd) {
     hak_print_u64_width(&line, row->cached, 11);
     hak_print_u64_width(&line, row->free, 11);
     hak_print_u64_width(&line, row->refills, 11);
+    hak_print_u64_width(&line, row->spills, 11);
     hak_print_str(&line, "\n");
     hak_print_flush(&line, fd);
   }
+}
+
+static void print_rounding(int fd, const hak_stats* now) {
+  size_line(fd, "  not asked for      ", now->rounding_max_bytes, " of what is live, at most");
+  if (now->rounding_samples == 0) return;
+  hak_print note;
+  hak_print_init(&note);
+  hak_print_str(&note, " by ");
+  hak_print_u64(&note, now->rounding_samples);
+  hak_print_str(&note, " samples");
+  size_line(fd, "    estimated        ", now->rounding_bytes, note.text);
+}
+
+static void print_misuse(int fd, const hak_stats* now) {
+  if (now->misuse_reports != 0) {
+    count_line(fd, "  misuse:",
+               (count_pair[]){{" double frees ", now->double_frees},
+                              {", interior pointers ", now->interior_pointers},
+                              {", foreign pointers ", now->foreign_pointers},
+                              {", wrong sizes ", now->wrong_sizes},
+                              {NULL, 0}});
+  }
+  count_line(fd, "  misuse reported:", (count_pair[]){{" ", now->misuse_reports}, {NULL, 0}});
 }
 
 static void print_memory(int fd, const hak_stats* now) {
@@ -101,6 +125,7 @@ static void print_memory(int fd, const hak_stats* now) {
   size_line(fd, "    cached           ", now->cached_bytes, "");
   size_line(fd, "    slack in slabs   ", now->slack_bytes, "");
   size_line(fd, "    free             ", now->free_bytes, "");
+  print_rounding(fd, now);
   size_line(fd, "  releasable         ", now->releasable_bytes, "");
   size_line(fd, "  metadata           ", now->metadata_bytes, " (address space; touched in part)");
   size_line(fd, "  resident           ", now->resident_bytes, "");
@@ -128,6 +153,7 @@ static void print_paths(int fd, const hak_stats* now) {
                             {" of blocks ", now->spilled_blocks},
                             {", written through ", now->written_through},
                             {", sent home in words ", now->remote_words},
+                            {", on their way ", now->remote_pending_blocks},
                             {", come home ", now->remote_blocks},
                             {NULL, 0}});
   count_line(fd, "  caches:",
@@ -173,7 +199,7 @@ void hak_report_summary(int fd) {
                             {NULL, 0}});
   print_paths(fd, &now);
   print_kernel(fd, &now);
-  count_line(fd, "  misuse reported:", (count_pair[]){{" ", now.misuse_reports}, {NULL, 0}});
+  print_misuse(fd, &now);
 }
 
 /* libc's open may be a point at which a thread is cancelled. */

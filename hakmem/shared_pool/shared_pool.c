@@ -27,7 +27,7 @@ static hak_surplus surplus HAK_START_DATA;
 static hak_atomic_u32 surplus_next HAK_START_DATA; /* id from which on the next surplus is looked for */
 static hak_atomic_u32 surplus_count HAK_START_DATA;
 static struct {
-  hak_atomic_u64 from_orphan, from_units, from_empty, from_new, complete, purged_bytes;
+  hak_atomic_u64 from_orphan, from_units, from_empty, from_new, complete, complete_blocks, purged_bytes;
 } counts HAK_START_DATA;
 
 hak_shared_pool_place hak_shared_pool_find(const void* address) {
@@ -355,7 +355,10 @@ static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
 static void release_complete(void) {
   if (!hak_remote_free_has_complete()) return;
   hak_slab* taken = hak_remote_free_take_complete();
-  for (const hak_slab* slab = taken; slab != NULL; slab = slab->next) hak_u64_fetch_add_relaxed(&counts.complete, 1);
+  for (const hak_slab* slab = taken; slab != NULL; slab = slab->next) {
+    hak_u64_fetch_add_relaxed(&counts.complete, 1);
+    hak_u64_fetch_add_relaxed(&counts.complete_blocks, slab->blocks);
+  }
   dissolve_list(taken);
 }
 
@@ -708,6 +711,7 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void) {
   out.empty_superslabs = hak_empty_cache_count();
   out.from_orphan = hak_u64_load_relaxed(&counts.from_orphan);
   out.complete = hak_u64_load_relaxed(&counts.complete);
+  out.complete_blocks = hak_u64_load_relaxed(&counts.complete_blocks);
   out.from_units = hak_u64_load_relaxed(&counts.from_units);
   out.from_empty = hak_u64_load_relaxed(&counts.from_empty);
   out.from_new = hak_u64_load_relaxed(&counts.from_new);
@@ -766,9 +770,10 @@ uint64_t hak_shared_pool_resident_bytes(void) {
 }
 
 #define COUNTS __typeof__(counts)
-#define COUNT_ROWS                          \
-  HAK_VIEW_STRUCTURE("pool_counts", COUNTS) \
-  HAK_VIEW_FIELDS("pool_counts", COUNTS, from_orphan, from_units, from_empty, from_new, complete, purged_bytes)
+#define COUNT_ROWS                                                                                                 \
+  HAK_VIEW_STRUCTURE("pool_counts", COUNTS)                                                                        \
+  HAK_VIEW_FIELDS("pool_counts", COUNTS, from_orphan, from_units, from_empty, from_new, complete, complete_blocks, \
+                  purged_bytes)
 #define SURPLUS_ROWS \
   HAK_VIEW_STRUCTURE("surplus", hak_surplus) HAK_VIEW_FIELDS("surplus", hak_surplus, given_bytes, credit_bytes, refused)
 #define ROWS COUNT_ROWS SURPLUS_ROWS

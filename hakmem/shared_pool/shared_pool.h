@@ -111,8 +111,8 @@ typedef struct hak_shared_pool_figures {
   uint64_t span_bytes; /* the spans' part of it */
   /* Acquires by stage. */
   uint64_t from_orphan, from_units, from_empty, from_new;
-  /** Slabs released because others than their owners had freed all of them. */
-  uint64_t complete;
+  /** Slabs released because others than their owners had freed all of them, and the blocks of these. */
+  uint64_t complete, complete_blocks;
   uint64_t purged_bytes;
   uint64_t again_bytes; /* asked for again soon after it went back */
 } hak_shared_pool_figures;

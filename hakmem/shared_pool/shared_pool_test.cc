@@ -507,10 +507,12 @@ TEST_F(SharedPool, AnAcquireTakesWhatOthersHaveFreedWhole) {
   hak_slab* slab = TakenSlab(sleeper);
   hak_slab* kept = TakenSlab(sleeper);
   const uint64_t complete_before = Figures().complete;
+  const uint64_t blocks_before = Figures().complete_blocks;
   hak_remote_free_publish(slab, 0, ~0ull);
   hak_remote_free_publish(kept, 0, ~1ull);
   EXPECT_EQ(Acquire(kOneUnitClass), slab) << "the lowest free unit";
   EXPECT_EQ(Figures().complete, complete_before + 1);
+  EXPECT_EQ(Figures().complete_blocks, blocks_before + 64);
   EXPECT_EQ(hak_registry_word(slab->base), reinterpret_cast<uint64_t>(hak_heap_bin(heap_, kOneUnitClass)));
   EXPECT_EQ(hak_u32_load_relaxed(&slab->pending), 0u);
   EXPECT_TRUE(hak_slab_is_empty(slab));

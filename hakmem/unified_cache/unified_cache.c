@@ -364,11 +364,16 @@ HAK_ALWAYS_INLINE void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted)
   hak_u64_bump_single_writer(&heap->counters.refilled_blocks, count);
 }
 
+static void count_refill(hak_heap_counters* counters, uint32_t size_class) {
+  hak_u64_bump_single_writer(&counters->refills, 1);
+  hak_heap_count_in_class(&counters->class_refills[size_class], &counters->class_carries[size_class],
+                          HAK_HEAP_REFILLS_SHIFT);
+}
+
 /* Makes the bin's run hold blocks. */
 static bool ensure_run(hak_heap* heap, hak_bin* bin, uint32_t size_class) {
   if (HAK_UNLIKELY(bin->stride == 0)) start_bin(heap, bin, size_class);
-  hak_u64_bump_single_writer(&heap->counters.refills, 1);
-  hak_u32_bump_single_writer(&heap->counters.class_refills[size_class], 1);
+  count_refill(&heap->counters, size_class);
   tick(heap);
   return bin->run_mask != 0 || hak_warm_pool_refill_run(heap, bin);
 }
@@ -414,8 +419,14 @@ static bool run_holds(const hak_bin* bin, const void* ptr) {
   return (bin->run_mask >> (offset / bin->stride)) & 1;
 }
 
+static void count_spill(hak_heap_counters* counters, uint32_t size_class) {
+  hak_u64_bump_single_writer(&counters->spills, 1);
+  hak_heap_count_in_class(&counters->class_spills[size_class], &counters->class_carries[size_class],
+                          HAK_HEAP_SPILLS_SHIFT);
+}
+
 HAK_ALWAYS_INLINE void spill(hak_heap* heap, hak_bin* bin, void* ptr, bool by_option) {
-  hak_u64_bump_single_writer(&heap->counters.spills, 1);
+  count_spill(&heap->counters, bin->size_class);
   tick(heap);
   hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
   const uint32_t index = hak_slab_index(slab, ptr);

@@ -283,6 +283,29 @@ TEST_F(UnifiedCache, AThousandBlocksBuiltAndDroppedStayCached) {
   EXPECT_EQ(slow_paths(), before);
 }
 
+TEST_F(UnifiedCache, SlowPathsAreCountedByClass) {
+  const auto counted = [&](uint32_t c) {
+    const hak_heap_counters& all = heap_->counters;
+    return std::make_pair(hak_heap_class_count(&all.class_refills[c], &all.class_carries[c], HAK_HEAP_REFILLS_SHIFT),
+                          hak_heap_class_count(&all.class_spills[c], &all.class_carries[c], HAK_HEAP_SPILLS_SHIFT));
+  };
+  const auto both = [&] {
+    return std::make_pair(hak_u64_load_relaxed(&heap_->counters.refills),
+                          hak_u64_load_relaxed(&heap_->counters.spills));
+  };
+  const uint32_t c = ClassOf(64);
+  const auto before = both();
+  const auto of_class_before = counted(c);
+  const auto of_other_before = counted(c + 1);
+  for (void* block : AllocMany(c, 5000)) Free(block);
+  const uint64_t refills = both().first - before.first;
+  const uint64_t spills = both().second - before.second;
+  EXPECT_GT(refills, 0u);
+  EXPECT_GT(spills, 0u);
+  EXPECT_EQ(counted(c), std::make_pair(of_class_before.first + refills, of_class_before.second + spills));
+  EXPECT_EQ(counted(c + 1), of_other_before);
+}
+
 TEST_F(UnifiedCache, WhereBlocksAreExchangedCapsStaySmall) {
   const auto cap_after_swings = [&](size_t bytes) {
     for (int round = 0; round < 10; round++) {

@@ -33,7 +33,7 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     ],
     "mailbox": [("head", 8, 1)],
     "outbox_entry": [("key", 4, 1), ("slab", 8, 1), ("mask", 8, 1)],
-    "heap_counters": [("refills", 8, 1), ("class_refills", 4, len(CLASSES)), ("spills", 8, 1)],
+    "heap_counters": [("refills", 8, 1), ("class_refills", 4, len(CLASSES)), ("spills", 8, 1), ("class_spills", 4, len(CLASSES)), ("class_carries", 4, len(CLASSES))],
     "latency": [("sum_ns", 8, 1), ("buckets", 8, 4)],
     "heap": [
         ("next_heap", 8, 1), ("state", 4, 1), ("thread_pointer", 8, 1), ("in_slow_path", 4, 1), ("budget.limit_bytes", 8, 1),
@@ -45,11 +45,12 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     "whale_figures": [("from_new", 8, 1), ("moved", 8, 1)],
     "whales": [("cached", 0, 1), ("live", 0, 1), ("figures", 0, 1)],
     "berth": [("whale", 8, 1)],
-    "pool_counts": [("from_units", 8, 1), ("complete", 8, 1), ("purged_bytes", 8, 1)],
+    "pool_counts": [("from_units", 8, 1), ("complete", 8, 1), ("complete_blocks", 8, 1), ("purged_bytes", 8, 1)],
     "os_counters": [("map_calls", 8, 1)],
     "metadata": [("end", 8, 1), ("used_bytes", 8, 1)],
     "registry_leaf": [("owner", 8, 1 << 16), ("word", 8, 1 << 16)],
     "option": [("initial", 8, 1), ("name", 1, 24)],
+    "profile": [("live", 16, 1), ("live_block_bytes", 8, 1), ("live_samples", 8, 1)],
     "control": [("profile_interval_bytes", 8, 1)],
 }  # fmt: skip
 _INNER = {
@@ -129,6 +130,7 @@ class FakeHakmem:
             ("berths", self.sizes["berth"] * 2), ("pool_counts", self.sizes["pool_counts"]), ("pool_clock_ms", 8),
             ("os_counters", self.sizes["os_counters"]), ("metadata", self.sizes["metadata"]), ("registry_leaf_bytes", 8),
             ("registry_root", 1 << 19), ("registry_window", 1 << 20), ("registry_minus_base", 8), ("misuse_count", 8),
+            ("misuse_by_kind", 8 * 4), ("profile", self.sizes["profile"]),
             ("latencies", self.sizes["latency"] * 2), ("latency_names", 16), ("latency_first_shift", 4), ("latency_is_on", 4),
             ("options", self.sizes["option"] * 2), ("option_values", 16), ("option_sources", 8), ("control", 8),
         ):  # fmt: skip

@@ -58,6 +58,7 @@ def of_snapshot(snapshot: Snapshot) -> Report:
             "cached_whales": sum(whale.size for whale in idle),
             "metadata": snapshot.metadata_bytes,
             "returned": snapshot.counters["pool"]["purged_bytes"],
+            **_rounding(snapshot, classes),
         },
         "classes": classes,
         "spans": {"live": len(spans)},
@@ -86,7 +87,23 @@ def of_snapshot(snapshot: Snapshot) -> Report:
             for name, times in snapshot.times.items()
         },
         "misuse": snapshot.misuse,
+        "misuse_kinds": snapshot.misuse_kinds,
         "doubts": dict(snapshot.doubts),
+    }
+
+
+def _rounding(snapshot: Snapshot, classes: list[dict[str, int]]) -> dict[str, int]:
+    """What live blocks have more than was asked for: at most, and as the samples of a heap profile have it."""
+    below = dict(zip((row.block_bytes for row in snapshot.classes[1:]), (row.block_bytes for row in snapshot.classes)))
+    most = sum(row["live"] * (row["block_bytes"] - below.get(row["block_bytes"], -1) - 1) for row in classes)
+    spans, whales = snapshot.spans(), snapshot.live_whales()
+    live = sum(row["live_bytes"] for row in classes) + sum(span.bytes for span in spans) + sum(w.size for w in whales)
+    sampled = snapshot.sampled
+    unused = max(sampled.block_bytes - sampled.asked_bytes, 0)
+    return {
+        "rounding": live * unused // sampled.block_bytes if sampled.block_bytes else 0,
+        "rounding_max": most + (len(spans) + len(whales)) * (UNIT_BYTES - 1),
+        "rounding_samples": sampled.samples,
     }
 
 
@@ -107,6 +124,7 @@ def of_resident(resident: Optional[Resident]) -> Optional[Report]:
 def _classes(snapshot: Snapshot) -> list[dict[str, int]]:
     """Those in use."""
     refills = [sum(heap.class_refills[row.index] for heap in snapshot.heaps) for row in snapshot.classes]
+    spills = [sum(heap.class_spills[row.index] for heap in snapshot.heaps) for row in snapshot.classes]
     return [
         {
             "block_bytes": row.block_bytes,
@@ -120,6 +138,7 @@ def _classes(snapshot: Snapshot) -> list[dict[str, int]]:
             "slab_bytes": row.slab_bytes,
             "tail_bytes": row.slab_bytes - row.blocks * row.block_bytes,
             "refills": refills[index],
+            "spills": spills[index],
         }
         for index, row in enumerate(snapshot.class_figures())
         if row.slabs
@@ -168,6 +187,7 @@ def _slow_paths(snapshot: Snapshot) -> dict[str, int]:
         for name, count in heap.counters.items():
             out[name] = out.get(name, 0) + count
     out["slabs_taken_complete"] = snapshot.counters["pool"]["complete"]
+    out["blocks_taken_complete"] = snapshot.counters["pool"]["complete_blocks"]
     out["caps_grown"] = sum(heap.caps_grown for heap in snapshot.heaps)
     out["caps_shrunk"] = sum(heap.caps_shrunk for heap in snapshot.heaps)
     return out

@@ -154,7 +154,8 @@ class Heap:
     bins: list[Bin]
     outbox: dict[int, int]  # class -> blocks of other threads that wait in its out-box
     counters: dict[str, int]
-    class_refills: tuple[int, ...]  # what of the refills each class has; they wrap at 2**32
+    class_refills: tuple[int, ...]  # what of refills and spills each class has
+    class_spills: tuple[int, ...]
     budget_bytes: int
     granted_bytes: int
     caps_grown: int
@@ -229,6 +230,18 @@ class Times:
         return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """Of the live blocks that a heap profile has sampled, each for what it stands for: bytes asked for, and that they have."""
+
+    asked_bytes: int
+    block_bytes: int
+    samples: int
+
+
+MISUSE_KINDS = ("double_frees", "interior_pointers", "foreign_pointers", "wrong_sizes")
+
+
 @dataclasses.dataclass
 class Snapshot:
     """All that a walk found. Sizes in bytes."""
@@ -246,6 +259,8 @@ class Snapshot:
     times: dict[str, Times]  # by cause; none where they are not measured
     metadata_bytes: int
     misuse: int
+    misuse_kinds: dict[str, int]
+    sampled: Sampled
     doubts: collections.Counter[str]
 
     def slabs(self) -> Iterator[Slab]:
@@ -343,6 +358,8 @@ class Walker:
             times=self.times(),
             metadata_bytes=view.record("metadata", "metadata")["used_bytes"] + view.number("registry_leaf_bytes"),
             misuse=view.number("misuse_count"),
+            misuse_kinds=dict(zip(MISUSE_KINDS, view.array("misuse_by_kind"))),
+            sampled=self.sampled(),
             doubts=self.doubts,
         )
 
@@ -570,13 +587,21 @@ class Walker:
             bins=bins,
             outbox=outbox,
             counters=counters.numbers(),
-            class_refills=struct.unpack(f"<{len(self.classes)}I", counters.bytes_of("class_refills")),
+            class_refills=self._class_counts(counters, "class_refills", 0),
+            class_spills=self._class_counts(counters, "class_spills", 16),
             budget_bytes=record["budget.limit_bytes"],
             granted_bytes=record["budget.granted_bytes"],
             caps_grown=record["budget.grown"],
             caps_shrunk=record["budget.shrunk"],
             in_slow_path=record["in_slow_path"] != 0,
         )
+
+    def _class_counts(self, counters: Record, name: str, shift: int) -> tuple[int, ...]:
+        """Of each class 48 bits, the upper ones elsewhere."""
+        lower, carries = (
+            struct.unpack(f"<{len(self.classes)}I", counters.bytes_of(field)) for field in (name, "class_carries")
+        )
+        return tuple((carry >> shift & 0xFFFF) << 32 | count for count, carry in zip(lower, carries))
 
     def cached_blocks(self, cache: Bin) -> list[int]:
         """Addresses of the blocks that a bin caches, those of its slots first."""
@@ -634,6 +659,14 @@ class Walker:
             counts = struct.unpack(f"<{buckets}Q", record.bytes_of("buckets"))
             out[name] = Times(counts, view.number("latency_first_shift"), record["sum_ns"])
         return out
+
+    # --- the profile ---
+
+    def sampled(self) -> Sampled:
+        """What the samples that are live add up to; nothing without a profile."""
+        record = self.view.record("profile", "profile")
+        _, asked = struct.unpack("<QQ", record.bytes_of("live"))
+        return Sampled(asked, record["live_block_bytes"], record["live_samples"])
 
     # --- the registry ---
 

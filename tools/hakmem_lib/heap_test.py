@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import unittest
 
-from tools.hakmem_lib import heap, view
+from tools.hakmem_lib import figures, heap, view
 from tools.hakmem_lib.fake_memory import FakeHakmem
 
 BASE = 0x7F0000000000
@@ -110,15 +111,30 @@ class Whole(HeapTest):
         self.hakmem.set("heap", self.hakmem.roots["common_heap"][0], state=4)
         self.assertEqual([found.state for found in self.walker.snapshot().heaps], ["common"])
 
-    def test_refills_by_class(self) -> None:
+    def test_slow_paths_by_class(self) -> None:
         owner = self.hakmem.heap()
         counters = self.hakmem.at("heap", owner, "counters")
-        self.hakmem.memory.write(
-            self.hakmem.at("heap_counters", counters, "class_refills", 2), (5).to_bytes(4, "little")
-        )
+        for name, index, value in (("refills", 2, 5), ("spills", 1, 6), ("spills", 2, 7), ("carries", 2, 3 << 16 | 2)):
+            at = self.hakmem.at("heap_counters", counters, f"class_{name}", index)
+            self.hakmem.memory.write(at, value.to_bytes(4, "little"))
         found = self.walker.snapshot().heaps[0]
-        self.assertEqual(found.class_refills, (0, 0, 5))
+        self.assertEqual(found.class_refills, (0, 0, (2 << 32) + 5))
+        self.assertEqual(found.class_spills, (0, 6, (3 << 32) + 7))
         self.assertEqual(found.counters, {"refills": 0, "spills": 0})
+
+    def test_rounding(self) -> None:
+        superslab = self.hakmem.superslab(BASE)
+        self.hakmem.slab(superslab, 0, 1, self.hakmem.heap(), free=10)
+        self.hakmem.slab(superslab, 6, 0xFF, 0, free=0, units=5)
+        totals = figures.of_snapshot(self.walker.snapshot())["totals"]
+        self.assertEqual((totals["rounding"], totals["rounding_samples"]), (0, 0))
+        self.assertEqual(totals["rounding_max"], 54 * (1024 - 17) + UNIT - 1)
+        at = self.hakmem.roots["profile"][0]
+        self.hakmem.memory.write(self.hakmem.at("profile", at, "live"), struct.pack("<QQ", 3 * 256, 300))
+        self.hakmem.set("profile", at, live_block_bytes=400, live_samples=3)
+        totals = figures.of_snapshot(self.walker.snapshot())["totals"]
+        self.assertEqual(totals["rounding"], totals["live"] // 4)
+        self.assertEqual(totals["rounding_samples"], 3)
 
     def test_times(self) -> None:
         self.assertEqual(self.walker.snapshot().times, {})

@@ -87,7 +87,7 @@ def _memory(samples: Sequence[Sample]) -> RenderableType:
         _trend(samples, "live"),
         "freed whales",
         size(totals["cached_whales"]),
-        Text(f"{totals['live_blocks']:,} blocks live", style="dim"),
+        Text(f"{totals['live_blocks']:,} blocks live{_rounding(totals)}", style="dim"),
     )
     table.add_row(
         "in caches",
@@ -107,6 +107,11 @@ def _memory(samples: Sequence[Sample]) -> RenderableType:
         Text("of slabs is not live", style="dim"),
     )
     return _panel("memory", table)
+
+
+def _rounding(totals: Report) -> str:
+    """Where a heap profile knows it."""
+    return f", {size(totals['rounding'])} not asked for" if totals["rounding_samples"] else ""
 
 
 def _trend(samples: Sequence[Sample], name: str) -> Text:
@@ -144,7 +149,7 @@ def _slow_paths(report: Report, rates: Rates) -> RenderableType:
 def _classes(report: Report, rates: Rates, sort: int, rows: int) -> RenderableType:
     label, key = SORTS[sort % len(SORTS)]
     table = _table(header=True)
-    for name in ("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes", "refills/s"):
+    for name in ("block", "slabs", "live", "cached", "remote", "free", "live bytes", "slab bytes", "refills/s", "spills/s"):
         table.add_column(name, justify="right")
     table.add_column("live share", no_wrap=True)
     shown = sorted(report["classes"], key=key)
@@ -155,7 +160,7 @@ def _classes(report: Report, rates: Rates, sort: int, rows: int) -> RenderableTy
             *(f"{row[name]:,}" for name in ("slabs", "live", "cached", "remote", "free")),
             size(row["live_bytes"]),
             size(row["slab_bytes"]),
-            _rate(rates.of_class(row, "refills")),
+            *(_rate(rates.of_class(row, name)) for name in ("refills", "spills")),
             _bar(share),
         )
     spans = f"   spans {report['spans']['live']:,}, whales {report['whales']['live']:,} live"

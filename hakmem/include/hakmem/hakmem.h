@@ -173,26 +173,42 @@ typedef struct hak_stats {
   uint64_t written_through;   /**< Frees that went to their slab at once. */
   uint64_t malloc_hits_min;   /**< Calls of malloc that a cache served, at least: hits are not counted. */
   uint64_t free_hits_min;     /**< Calls of free that a cache took, at least. */
-  uint64_t remote_words;      /**< Sets of up to 64 blocks that threads sent home to other threads. */
-  uint64_t remote_blocks;     /**< Blocks that came home so. */
-  uint64_t merges;            /**< Times that they were collected. */
-  uint64_t caps_raised;       /**< Verdicts of the adaptive cache engine: a cache may hold more. */
-  uint64_t caps_lowered;      /**< Less. */
-  uint64_t cap_reviews;       /**< Times that a thread's caches were reviewed. */
-  uint64_t growth_flushes;    /**< Times that idle caches were emptied because the process had to grow. */
-  uint64_t surplus_flushes;   /**< Times that caches were emptied because too much was free. */
-  uint64_t map_calls;         /**< mmap. */
-  uint64_t unmap_calls;       /**< munmap. */
-  uint64_t purge_calls;       /**< madvise that gives pages back. */
-  uint64_t advise_calls;      /**< madvise about huge pages. */
-  uint64_t move_calls;        /**< mremap. */
-  uint64_t protect_calls;     /**< mprotect. */
-  uint64_t lock_waits;        /**< Takes of HAKMEM's locks that found them held. */
-  uint64_t lock_sleeps;       /**< Of these, that had to sleep. */
-  uint64_t misuse_reports;    /**< Double frees and the like. */
+  uint64_t remote_words;   /**< Sets of up to 64 blocks that threads sent home to other threads. Blocks of others that a
+                                   thread's own cache took are in neither before they leave it for home. */
+  uint64_t remote_blocks;  /**< Blocks that came home so, with those of slabs that others had freed whole. */
+  uint64_t merges;         /**< Times that they were collected. */
+  uint64_t caps_raised;    /**< Verdicts of the adaptive cache engine: a cache may hold more. */
+  uint64_t caps_lowered;   /**< Less. */
+  uint64_t cap_reviews;    /**< Times that a thread's caches were reviewed. */
+  uint64_t growth_flushes; /**< Times that idle caches were emptied because the process had to grow. */
+  uint64_t surplus_flushes; /**< Times that caches were emptied because too much was free. */
+  uint64_t map_calls;       /**< mmap. */
+  uint64_t unmap_calls;     /**< munmap. */
+  uint64_t purge_calls;     /**< madvise that gives pages back. */
+  uint64_t advise_calls;    /**< madvise about huge pages. */
+  uint64_t move_calls;      /**< mremap. */
+  uint64_t protect_calls;   /**< mprotect. */
+  uint64_t lock_waits;      /**< Takes of HAKMEM's locks that found them held. */
+  uint64_t lock_sleeps;     /**< Of these, that had to sleep. */
+  uint64_t misuse_reports;  /**< Double frees and the like. */
+
+  /* Version 2. */
+  uint64_t
+      remote_pending_blocks; /**< Freed by other threads and on their way home: sent up to now = these + remote_blocks. */
+  uint64_t double_frees;     /**< Misuse by kind: blocks freed that were free. */
+  uint64_t interior_pointers; /**< Pointers into a block, and not to its start, given to free and the like. */
+  uint64_t foreign_pointers;  /**< Pointers that are none of HAKMEM's, likewise. */
+  uint64_t wrong_sizes;       /**< Sizes given to a sized free that do not fit the block. */
+  /* Of live_bytes, what malloc was not asked for, because sizes are rounded up. Sizes asked for are not counted; they are
+   * known of the blocks that a heap profile samples, and of these it is estimated as if all were filled alike. */
+  uint64_t
+      rounding_bytes; /**< The estimate; 0 where there are no samples. Good to one part in sqrt(rounding_samples). */
+  uint64_t
+      rounding_max_bytes; /**< It is not more than so much, but for aligned blocks and those that realloc left as they were. */
+  uint64_t rounding_samples; /**< Live blocks that it rests on; 0: it is not known. */
 } hak_stats;
 
-#define HAK_STATS_VERSION 1
+#define HAK_STATS_VERSION 2
 
 /** Fills the first `size` bytes of *out (sizeof *out as the caller was compiled). 0, or EINVAL where `size` has no room for
  *  `version` and `size_bytes`. Walks all of HAKMEM's descriptors and asks the kernel which pages are resident: about a

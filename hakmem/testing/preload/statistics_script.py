@@ -72,6 +72,15 @@ def names() -> None:
     print(json.dumps({"live": live, "option": out.value.decode(), "unknown": control("stats.no_such")[0]}))
 
 
+def rounding() -> None:
+    """Blocks for 40,000 bytes are of 64 KiB, and far more than all else."""
+    LIBRARY.malloc.restype = ctypes.c_void_p
+    blocks = [LIBRARY.malloc(ctypes.c_size_t(40000)) for _ in range(2000)]
+    assert all(blocks)
+    stats = json.loads(text_of("hak_stats_json"))["stats"]
+    print(json.dumps({name: count for name, count in stats.items() if name.startswith("rounding")}))
+
+
 def list_names() -> None:
     print(text_of("hak_ctl_names"), end="")
 
@@ -96,4 +105,4 @@ def forks() -> None:
     print("ok")
 
 
-{"reconcile": reconcile, "openmetrics": openmetrics, "names": names, "forks": forks, "list": list_names}[sys.argv[1]]()
+{"reconcile": reconcile, "openmetrics": openmetrics, "names": names, "rounding": rounding, "forks": forks, "list": list_names}[sys.argv[1]]()

@@ -45,6 +45,18 @@ class Statistics(unittest.TestCase):
         # The script takes the text in pieces, and allocates meanwhile.
         self.assertAlmostEqual(sum(row["refills"] for row in said["classes"]), stats["refills"], delta=200)
 
+    def test_rounding(self) -> None:
+        """Known where a profile samples, and bound where none does."""
+        truth = 2000 * (65536 - 40000)
+        unknown = json.loads(run_script("rounding"))
+        self.assertEqual((unknown["rounding_bytes"], unknown["rounding_samples"]), (0, 0))
+        self.assertGreater(unknown["rounding_max_bytes"], truth)
+        known = json.loads(run_script("rounding", {"HAKMEM_PROFILE": "1", "HAKMEM_PROFILE_BYTES": "128k"}))
+        self.assertGreater(known["rounding_samples"], 300)
+        self.assertLess(known["rounding_samples"], 900, "one in four")
+        self.assertAlmostEqual(known["rounding_bytes"] / truth, 1, delta=0.1)
+        self.assertLess(known["rounding_bytes"], known["rounding_max_bytes"])
+
     def test_an_openmetrics_parser_reads_the_text(self) -> None:
         try:
             from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -60,6 +72,10 @@ class Statistics(unittest.TestCase):
         self.assertLessEqual({"refill", "acquire", "map", "lock"}, causes)
         classes = {sample.labels["block_bytes"] for sample in families["hakmem_class_live_blocks"].samples}
         self.assertIn("64", classes)
+        spills = families["hakmem_class_spills"]
+        self.assertEqual((spills.type, len(spills.samples)), ("counter", len(classes)))
+        kinds = {sample.labels["kind"] for sample in families["hakmem_misuse"].samples}
+        self.assertEqual(kinds, {"double_free", "interior", "foreign", "wrong_size"})
 
     def test_names(self) -> None:
         said = json.loads(run_script("names"))

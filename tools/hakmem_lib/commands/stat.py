@@ -80,8 +80,12 @@ def _resident(report: Report) -> str:
 def _blocks(totals: Report) -> str:
     mapped = totals["mapped"] + totals["whales"] + totals["cached_whales"]
     rows = [("mapped for blocks", size(mapped), "")]
+    rounding = ("    not asked for, as sizes are rounded up, at most", totals["rounding_max"])
+    if totals["rounding_samples"]:
+        rounding = (f"    not asked for, by {totals['rounding_samples']:,} samples", totals["rounding"])
     for label, count in (
         (f"  live: {totals['live_blocks']:,} blocks of the program", totals["live"]),
+        rounding,
         ("  cached by threads", totals["cached"]),
         ("  freed by other threads, on the way back", totals["remote"]),
         ("  free in slabs that others of their class use", totals["free"]),
@@ -173,5 +177,6 @@ def _rest(report: Report) -> str:
         wrapped = textwrap.wrap(f"{label}: {counts}", 110, initial_indent="  ", subsequent_indent="    ")
         lines += [line.replace(NO_BREAK, " ") for line in wrapped]
     lines.append(f"  spans: live {report['spans']['live']:,}")
-    lines.append(f"  misuse reported: {report['misuse']:,}")
+    kinds = ", ".join(f"{kind.replace('_', ' ')} {count:,}" for kind, count in report["misuse_kinds"].items() if count)
+    lines.append(f"  misuse reported: {report['misuse']:,}" + (f" ({kinds})" if kinds else ""))
     return "\n".join(lines) + "\n"
