@@ -39,14 +39,6 @@ class WrongInput(unittest.TestCase):
         self.check("no such library: /no/lib.so", "run", "--lib", "/no/lib.so", "true")
 
 
-    def test_where_the_report_cannot_go(self) -> None:
-        run = ("run", "--lib", __file__, "--output")
-        self.check("--output: no such folder: /no/such", *run, "/no/such/file", "true")
-        self.check("--output: a folder: /tmp", *run, "/tmp", "true")
-        self.check("--output: longer than 255 bytes: /tmp/xxx", *run, "/tmp/" + "x" * 251, "true")
-        self.check("--json", "run", "--quiet", "--json", "true")
-
-
 class Help(unittest.TestCase):
     def test_names_every_command(self) -> None:
         status, stdout, _ = outcome("--help")

@@ -53,9 +53,14 @@ TABLE: dict[str, dict[str, Union[str, Case, list[Case]]]] = {
             (["--dance", "true"], "--dance"),
             (["--lib", "/no/lib.so", "true"], "no such library: /no/lib.so"),
             (["/no/program"], "no such program: /no/program"),
+            (["--quiet", "--json", "true"], "--json"),
         ],
         "missing argument": ([], "PROGRAM"),
-        "cannot be written": (["--lib", LIBRARY, "-o", "/no/such/report", "true"], "no such folder: /no/such"),
+        "cannot be written": [
+            (["--lib", LIBRARY, "-o", "/no/such/%p", "true"], f"cannot write /no/such/%p: {NO_FILE}"),
+            (["--lib", LIBRARY, "-o", "/", "true"], "cannot write /: Is a directory"),
+            (["--lib", LIBRARY, "-o", "{out}" + "x" * 250, "true"], "longer than 255 bytes"),
+        ],
     },
     "top": {
         "no such process": (["--once", NO_PROCESS], f"no such process: {NO_PROCESS}"),

@@ -8,6 +8,7 @@ import shutil
 
 from tools.hakmem_lib import library
 from tools.hakmem_lib.errors import CommandError
+from tools.hakmem_lib.output import check_file
 
 FILE_BYTES = 255  # of HAKMEM_STATS_FILE
 
@@ -31,11 +32,8 @@ def _checked(output: str) -> str:
     """The path for the option: whole, as the program may go elsewhere before it ends."""
     path = os.path.abspath(output)
     if len(os.fsencode(path)) > FILE_BYTES:
-        raise CommandError(f"--output: longer than {FILE_BYTES} bytes: {path}")
-    if os.path.isdir(path):
-        raise CommandError(f"--output: a folder: {path}")
-    if not os.path.isdir(os.path.dirname(path)):
-        raise CommandError(f"--output: no such folder: {os.path.dirname(path)}")
+        raise CommandError(f"cannot write {path}: longer than {FILE_BYTES} bytes")
+    check_file(path)
     return path
 
 
