@@ -129,7 +129,7 @@ class Processes(Profiled):
 
     def test_a_running_process_is_switched_on_and_off(self) -> None:
         with self.running() as program:
-            status, stdout, stderr = hakmem("prof", "--bytes", "4k", "--seconds", "0.4", "-o", str(self.folder / "out"), str(program.pid))
+            status, stdout, stderr = hakmem("prof", "--bytes", "4k", str(program.pid), "--seconds", "0.4", "-o", str(self.folder / "out"))
             self.assertEqual((status, stderr), (0, ""))
             rows = first_rows(stdout)
             self.assertRegex(rows["live"], r"^  forget_about leaks\.c:\d+ < main ")
@@ -257,6 +257,9 @@ class WrongInput(unittest.TestCase):
         self.check("no number of rows: '0'", "--top", "0", "1")
         self.check("--seconds is for a process", "--seconds", "3", "true")
         self.check("unrecognized arguments|required", "--dance")
+        self.check("no such option: --dance", "1", "--dance")
+        self.check("one too many: 2", "1", "-s", "3", "2")
+        self.check("no number of seconds: 'x'", "1", "--seconds", "x")
 
     def test_bytes(self) -> None:
         self.assertEqual([prof._bytes(text) for text in ("1", "64k", "2M", "1g")], [1, 65536, 1 << 21, 1 << 30])

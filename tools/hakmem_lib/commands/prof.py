@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Optional
+from typing import NoReturn, Optional
 
 from tools.hakmem_lib import library, memory, output
 from tools.hakmem_lib import view as views_of
@@ -28,25 +28,43 @@ _SAMPLE, _LOOK = 1, 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what follows `hakmem prof`."""
+    _add_options(parser)
+    parser.add_argument("target", metavar="PID|FILE|PROGRAM", help="a process, a file that HAKMEM_PROFILE_FILE named, or a program to run")
+    parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="of the program")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-b", "--bytes", type=_bytes, metavar="N", help="bytes between two samples, on average; k, m and g are powers of 1024 (512k)")
     parser.add_argument("-o", "--output", metavar="DIR", help="write heap.pb.gz for pprof, a flame graph of each view, and report.txt")
     parser.add_argument("-s", "--seconds", type=_positive, metavar="N", help="PID: how long to sample (10)")
     parser.add_argument("--older", type=_positive, metavar="SECONDS", help="leak view: only what is older than that")
     parser.add_argument("--top", type=_count, default=10, metavar="N", help="rows of a table (10)")
     parser.add_argument("--lib", metavar="PATH", help="libhakmem.so to preload (default: this checkout's, built now)")
-    parser.add_argument("target", metavar="PID|FILE|PROGRAM", help="a process, a file that HAKMEM_PROFILE_FILE named, or a program to run")
-    parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="of the program")
+
+
+class _Behind(argparse.ArgumentParser):
+    """Of options that stand behind a process or a file, which takes no arguments of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(message)
 
 
 def run(options: argparse.Namespace) -> int:
     """Profiles, prints the tables, and writes the files."""
     target = options.target
+    if options.arguments and (target.isdecimal() or data.is_profile(target)):
+        behind = _Behind(add_help=False)
+        _add_options(behind)
+        _, rest = behind.parse_known_args(options.arguments, options)
+        if rest:
+            raise CommandError(f"no such option: {rest[0]}" if rest[0].startswith("-") else f"one too many: {rest[0]}")
+        options.arguments = []
     if options.output is not None:
         output.make_folder(options.output)
-    if target.isdecimal() and not options.arguments:
+    if target.isdecimal():
         _print(_of_process(target, options), options, sys.stdout)
         return 0
-    if data.is_profile(target) and not options.arguments:
+    if data.is_profile(target):
         if options.bytes is not None or options.seconds is not None:
             raise CommandError("--bytes and --seconds are for a process; a file has been sampled already")
         _print(data.read_file(target), options, sys.stdout)
