@@ -15,7 +15,7 @@ def size(count: Optional[float]) -> str:
     for unit in ("KiB", "MiB", "GiB"):
         count /= 1024
         if count < 1024:
-            return f"{sign}{count:.1f} {unit}"
+            return f"{sign}{count:.{1 if count < 999.95 else 0}f} {unit}"  # never wider than "999.9 KiB"
     return f"{sign}{count / 1024:.1f} TiB"
 
 

@@ -12,7 +12,7 @@ class Text(unittest.TestCase):
     def test_sizes(self) -> None:
         for count, words in (
             (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (-40960, "-40.0 KiB"), (1536 << 10, "1.5 MiB"),
-            (3 << 30, "3.0 GiB"), (5 << 40, "5.0 TiB"), (None, "-"),
+            (1023 << 10, "1023 KiB"), (3 << 30, "3.0 GiB"), (5 << 40, "5.0 TiB"), (None, "-"),
         ):  # fmt: skip
             self.assertEqual(text.size(count), words)
 
