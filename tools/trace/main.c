@@ -175,6 +175,7 @@ static int play(const hak_trace* trace, const char* path, const hak_trace_play_o
   if (!hak_trace_play(trace, options, &outcome, &error)) return fail(path, error.text);
   printf("{\"operations\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"wall_s\":%.6f,\"cpu_s\":%.6f", outcome.ops,
          outcome.threads, outcome.wall_s, outcome.cpu_s);
+  printf(",\"start_cpu_s\":%.6f,\"end_rss_bytes\":%" PRIu64, outcome.start_cpu_s, outcome.end_rss_bytes);
   printf(",\"peak_rss_bytes\":%" PRIu64 ",\"own_rss_bytes\":%" PRIu64 ",\"page_faults\":%" PRIu64
          ",\"refused\":%" PRIu64 ",\"wrong_bytes\":%" PRIu64 ",\"has_exited\":%s}\n",
          outcome.peak_rss_bytes, outcome.own_rss_bytes, outcome.page_faults, outcome.refused, outcome.wrong_bytes,

@@ -346,6 +346,8 @@ static bool prepare(hak_trace_error* error) {
   return true;
 }
 
+static uint64_t above(uint64_t bytes, uint64_t own_bytes) { return bytes > own_bytes ? bytes - own_bytes : 0; }
+
 static void run_all(hak_trace_play_outcome* outcome) {
   pthread_t starter;
   const bool has_starter = play.trace->threads_count > 1;
@@ -360,8 +362,9 @@ static void run_all(hak_trace_play_outcome* outcome) {
   play_thread(&play.players[0]);
   if (has_starter) pthread_join(starter, NULL);
   note_used(&before, outcome);
-  const uint64_t peak_bytes = status_kib("VmHWM:") * 1024;
-  outcome->peak_rss_bytes = peak_bytes > outcome->own_rss_bytes ? peak_bytes - outcome->own_rss_bytes : 0;
+  outcome->start_cpu_s = before.cpu_s;
+  outcome->peak_rss_bytes = above(status_kib("VmHWM:") * 1024, outcome->own_rss_bytes);
+  outcome->end_rss_bytes = above(status_kib("VmRSS:") * 1024, outcome->own_rss_bytes);
 }
 
 bool hak_trace_play(const hak_trace* trace, const hak_trace_play_options* options, hak_trace_play_outcome* outcome,

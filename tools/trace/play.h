@@ -37,7 +37,9 @@ typedef struct hak_trace_play_outcome {
   double cpu_s;
   uint64_t page_faults;
   uint64_t peak_rss_bytes; /* above what the process had when it began */
+  uint64_t end_rss_bytes;  /* behind the last operation, above the same */
   uint64_t own_rss_bytes;  /* that */
+  double start_cpu_s;      /* until it began */
 } hak_trace_play_outcome;
 
 /** Plays the trace once. False: there is no memory for the pointers, and `error` says so. */

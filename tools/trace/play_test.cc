@@ -134,8 +134,19 @@ TEST(Play, MeasuresMemory) {
   for (int i = 0; i < 64; i++) file.Malloc(0, 1 << 20);
   const hak_trace_play_outcome outcome = Play(file, {HAK_TRACE_TOUCH_PAGES, false, false});
   EXPECT_GT(outcome.peak_rss_bytes, 60u << 20);
+  EXPECT_GT(outcome.end_rss_bytes, 60u << 20);
+  EXPECT_GT(outcome.start_cpu_s, 0);
   EXPECT_GT(outcome.cpu_s, 0);
   EXPECT_GE(outcome.page_faults, 1u);
+}
+
+TEST(Play, MeasuresWhatIsLeft) {
+  File file;
+  for (int i = 0; i < 64; i++) file.Malloc(0, 4 << 20);
+  for (int i = 0; i < 64; i++) file.Free(0, 0, i);
+  const hak_trace_play_outcome outcome = Play(file, {HAK_TRACE_TOUCH_ALL, false, false});
+  EXPECT_GT(outcome.peak_rss_bytes, 250u << 20);
+  EXPECT_LT(outcome.end_rss_bytes, 60u << 20);
 }
 
 }  // namespace

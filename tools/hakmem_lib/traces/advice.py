@@ -1,7 +1,10 @@
 """What the settings came to, against the noise of two equal ones.
 
 Each round plays the defaults, every setting, and the defaults again. A figure of a setting is compared with the mean of the two
-in its round, and what the two differ by is the noise.
+in its round, and what the two differ by is the noise. What counts is beyond the noise, and beyond what the rounds differ by.
+
+Memory counts from what the defaults have when the trace begins, and so does the time of settings that change the start of a
+process: memory that is there before the first operation is not for nothing.
 """
 
 from __future__ import annotations
@@ -12,34 +15,54 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from tools.hakmem_lib.traces.settings import DEFAULTS, Setting
 
-#: A figure has to change by so much, whatever the noise.
-TIME_SHARE_MIN = 0.02
-MEMORY_SHARE_MIN = 0.05
+#: The figures that are judged, in the order of reports, and the smallest share that counts, whatever the noise.
+JUDGED = {"cpu_s": 0.02, "peak_rss_bytes": 0.05, "end_rss_bytes": 0.05}
+FIGURES = (*JUDGED, "page_faults")
+_OTHER_SHARE_MIN = 0.02
+#: As many bytes have to be at stake.
 MEMORY_BYTES_MIN = 1 << 20
 #: In so many of the rounds a change of time has to show.
 _ROUNDS_SHARE = 0.8
-#: Changes count from so many times the noise on.
+#: Changes count from so many times the noise, or the spread, on.
 _NOISE_FACTOR = 2.0
 
+Figures = Mapping[str, Any]
 #: Plays the trace under a setting.
-Play = Callable[[Setting], Mapping[str, Any]]
+Play = Callable[[Setting], Figures]
+#: Is told how many plays are to come.
+Expect = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Round:
     """One turn of all settings."""
 
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
-    of: Mapping[Setting, Mapping[str, Any]]
+    before: Figures
+    after: Figures
+    of: Mapping[Setting, Figures]
+
+    def value(self, setting: Setting, figure: str) -> float:
+        """A figure of a setting; with what the start took beyond the defaults'."""
+        at_start = _at_start(figure, setting)
+        return self.of[setting][figure] + (self.of[setting][at_start] - self._default(at_start) if at_start else 0)
 
     def ratio(self, setting: Setting, figure: str) -> float:
         """A setting's figure to the defaults'."""
-        return _ratio(self.of[setting][figure], (self.before[figure] + self.after[figure]) / 2)
+        return _ratio(self.value(setting, figure), self._default(figure))
 
     def noise(self, figure: str) -> float:
         """What the two runs of the defaults differ by, as a share."""
         return abs(_ratio(self.after[figure], self.before[figure]) - 1)
+
+    def _default(self, figure: str) -> float:
+        return (self.before[figure] + self.after[figure]) / 2
+
+
+def _at_start(figure: str, setting: Setting) -> Optional[str]:
+    """The figure's part from before the first operation."""
+    if figure.endswith("_rss_bytes"):
+        return "own_rss_bytes"
+    return "start_cpu_s" if figure == "cpu_s" and setting.is_at_start else None
 
 
 def _ratio(value: float, reference: float) -> float:
@@ -47,25 +70,42 @@ def _ratio(value: float, reference: float) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
+class Change:
+    """What a setting does to a figure: half of the rounds have a share within `spread` of `share`, which is that of the
+    defaults' figure, negative for less."""
+
+    value: float
+    share: float
+    spread: float
+    is_shown: bool  # beyond the noise and the spread
+
+    @property
+    def shown(self) -> float:
+        """The share; 0 where it may be chance."""
+        return self.share if self.is_shown else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Effect:
-    """What a setting changes: shares of the defaults' figures, negative for less; 0 where it is within the noise."""
+    """What a setting changes, by figure."""
 
     setting: Setting
-    time: float
-    memory: float
-    faults: float
-    cpu_s: float
-    peak_rss_bytes: float
+    changes: Mapping[str, Change]
 
     @property
     def helps(self) -> bool:
         """It saves something, and costs nothing that can be told."""
-        return (self.time < 0 or self.memory < 0) and self.time <= 0 and self.memory <= 0
+        return self.seems_to_help and all(self.changes[name].shown <= 0 for name in JUDGED)
 
     @property
-    def trades(self) -> bool:
-        """It saves time for memory, or memory for time."""
-        return self.time * self.memory < 0
+    def seems_to_help(self) -> bool:
+        """It saves something."""
+        return any(self.changes[name].shown < 0 for name in JUDGED)
+
+    @property
+    def saved(self) -> float:
+        """To sort by: negative for what saves most."""
+        return sum(self.changes[name].shown for name in JUDGED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,16 +114,16 @@ class Advice:
 
     tried: int
     rounds: int
-    time_noise: float
-    memory_noise: float
+    noise: Mapping[str, float]
     defaults: Mapping[str, float]
     better: list[Effect]
     traded: list[Effect]
     together: Optional[Effect]
 
 
-def play_rounds(play: Play, settings: Sequence[Setting], count: int) -> list[Round]:
+def play_rounds(play: Play, settings: Sequence[Setting], count: int, expect: Expect) -> list[Round]:
     """So many rounds."""
+    expect((len(settings) + 2) * count)
     rounds = []
     for number in range(count):
         before = play(DEFAULTS)
@@ -101,48 +141,51 @@ def noise(rounds: Sequence[Round], figure: str) -> float:
 
 def effect(rounds: Sequence[Round], setting: Setting) -> Effect:
     """What the setting changes beyond the noise."""
-    time = [one.ratio(setting, "cpu_s") - 1 for one in rounds]
-    memory = statistics.median(one.ratio(setting, "peak_rss_bytes") for one in rounds) - 1
-    default_peak = _default(rounds, "peak_rss_bytes")
-    time_shown = _is_steady(time, max(TIME_SHARE_MIN, _NOISE_FACTOR * noise(rounds, "cpu_s")))
-    memory_limit = max(MEMORY_SHARE_MIN, _NOISE_FACTOR * noise(rounds, "peak_rss_bytes"))
-    memory_shown = abs(memory) > memory_limit and abs(memory) * default_peak >= MEMORY_BYTES_MIN
-    return Effect(
-        setting,
-        statistics.median(time) if time_shown else 0.0,
-        memory if memory_shown else 0.0,
-        statistics.median(one.ratio(setting, "page_faults") for one in rounds) - 1,
-        statistics.median(one.of[setting]["cpu_s"] for one in rounds),
-        statistics.median(one.of[setting]["peak_rss_bytes"] for one in rounds),
-    )
+    return Effect(setting, {figure: _change(rounds, setting, figure) for figure in FIGURES})
 
 
-def _is_steady(changes: Sequence[float], limit: float) -> bool:
-    """The median is beyond the limit, and nearly all changes go the same way."""
-    middle = statistics.median(changes)
-    same_way = sum(change * middle > 0 for change in changes)
-    return abs(middle) > limit and same_way >= _ROUNDS_SHARE * len(changes)
+def _change(rounds: Sequence[Round], setting: Setting, figure: str) -> Change:
+    shares = [one.ratio(setting, figure) - 1 for one in rounds]
+    share = statistics.median(shares)
+    spread = statistics.median(abs(one - share) for one in shares)
+    limit = max(JUDGED.get(figure, _OTHER_SHARE_MIN), _NOISE_FACTOR * noise(rounds, figure), _NOISE_FACTOR * spread)
+    same_way = sum(one * share > 0 for one in shares)
+    is_shown = abs(share) > limit and same_way >= _ROUNDS_SHARE * len(shares)
+    if figure.endswith("_bytes"):
+        is_shown = is_shown and abs(share) * _default(rounds, figure) >= MEMORY_BYTES_MIN
+    return Change(statistics.median(one.value(setting, figure) for one in rounds), share, spread, is_shown)
 
 
 def _default(rounds: Sequence[Round], figure: str) -> float:
     return statistics.median(value[figure] for one in rounds for value in (one.before, one.after))
 
 
-def advise(play: Play, settings: Sequence[Setting], rounds: int) -> Advice:
+def advise(play: Play, settings: Sequence[Setting], rounds: int, expect: Expect = lambda _: None) -> Advice:
     """Tries all settings, then once more, in rounds of their own, those that seemed to matter: of many settings some seem
     to by chance."""
-    first = play_rounds(play, settings, rounds)
-    seeming = [found.setting for found in (effect(first, setting) for setting in settings) if found.time < 0 or found.memory < 0]
-    second = play_rounds(play, seeming, rounds + rounds // 2) if seeming else first
+    first = play_rounds(play, settings, rounds, expect)
+    seeming = [setting for setting in settings if effect(first, setting).seems_to_help]
+    second = play_rounds(play, seeming, _again(rounds), expect) if seeming else first
     effects = [effect(second, setting) for setting in seeming]
-    better = sorted((found for found in effects if found.helps), key=lambda found: found.time + found.memory)
-    traded = sorted((found for found in effects if found.trades), key=lambda found: found.time)
-    return Advice(len(settings), rounds, noise(second, "cpu_s"), noise(second, "peak_rss_bytes"),
-                  {figure: _default(second, figure) for figure in ("cpu_s", "peak_rss_bytes", "page_faults")},
-                  better, traded, _together(play, better, rounds))
+    better = sorted((found for found in effects if found.helps), key=lambda found: found.saved)
+    traded = [found for found in effects if found.seems_to_help and not found.helps]
+    return Advice(
+        len(settings),
+        rounds,
+        {figure: noise(second, figure) for figure in FIGURES},
+        {figure: _default(second, figure) for figure in FIGURES},
+        better,
+        sorted(traded, key=lambda found: found.changes["cpu_s"].shown),
+        _together(play, better, rounds, expect),
+    )
 
 
-def _together(play: Play, better: Sequence[Effect], rounds: int) -> Optional[Effect]:
+def _again(rounds: int) -> int:
+    """As many rounds of what seemed to matter. From three on a spread can be told."""
+    return max(rounds + rounds // 2, 3)
+
+
+def _together(play: Play, better: Sequence[Effect], rounds: int, expect: Expect) -> Optional[Effect]:
     """The best value of each option at once, where that is better still."""
     joint = DEFAULTS
     for found in better:
@@ -151,5 +194,5 @@ def _together(play: Play, better: Sequence[Effect], rounds: int) -> Optional[Eff
             joint = joint.beside(found.setting)
     if len(joint.values) < 2:
         return None
-    found = effect(play_rounds(play, [joint], rounds + rounds // 2), joint)
+    found = effect(play_rounds(play, [joint], _again(rounds), expect), joint)
     return found if found.helps else None

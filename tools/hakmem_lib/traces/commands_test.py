@@ -117,13 +117,18 @@ class Advise(CommandTest):
         trace = str(self.record(RECORDED, "whales"))
         done = hakmem("advise", "--tools", TOOLS, "--lib", LIBRARY, "--rounds", "3", trace)
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
-        self.assertRegex(done.stdout, r"HAKMEM_WHALE_CACHE_BYTES=256m +\d+\.\d ms +-\d\d %", done.stdout)
+        self.assertRegex(done.stdout, r"HAKMEM_WHALE_CACHE_BYTES=256m +\d+\.\d ms +-\d\d ±\d+ %", done.stdout)
 
     def test_json(self) -> None:
         trace = str(self.record(RECORDED, "functions"))
         done = hakmem("advise", "--tools", TOOLS, "--lib", LIBRARY, "--rounds", "1", "--json", trace)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertGreater(json.loads(done.stdout)["tried"], 5)
+        found = json.loads(done.stdout)
+        self.assertGreater(found["tried"], 25)
+        self.assertEqual(set(found["defaults"]), {"cpu_s", "peak_rss_bytes", "end_rss_bytes", "page_faults"})
+        quick = hakmem("advise", "--tools", TOOLS, "--lib", LIBRARY, "--quick", "--rounds", "1", "--json", trace)
+        self.assertEqual((quick.returncode, quick.stderr), (0, ""))
+        self.assertLess(json.loads(quick.stdout)["tried"], found["tried"])
 
 
 class WrongInput(CommandTest):
