@@ -10,12 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <thread>
 
+#include "hakmem/background/metrics_inl.h"
 #include "hakmem/config/config.h"
 
 #include "gtest/gtest.h"
@@ -170,6 +172,50 @@ TEST_F(Background, ASocketAnswersEachConnection) {
               }),
               0);
   }
+}
+
+// Seconds that it takes to answer a client that reads `bytes` of what it gets every 100 ms. A socket's least buffer is far
+// smaller than the text.
+double SecondsToAnswer(size_t bytes, size_t* got) {
+  int ends[2];
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  const int least = 1;
+  EXPECT_EQ(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+  std::atomic<bool> is_answered{false};
+  std::thread client([&] {
+    std::string piece(bytes + 1, 0);
+    while (!is_answered && bytes != 0) {
+      const ssize_t n = read(ends[1], piece.data(), bytes);
+      if (n > 0) *got += static_cast<size_t>(n);
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  });
+  const auto start = std::chrono::steady_clock::now();
+  hak_metrics_answer(ends[0]);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  is_answered = true;
+  client.join();
+  close(ends[1]);
+  return seconds.count();
+}
+
+TEST_F(Background, AClientThatDoesNotReadIsLeftAlone) {
+  size_t got = 0;
+  const double seconds = SecondsToAnswer(0, &got);
+  EXPECT_GE(seconds, 0.9) << "it has its chance";
+  EXPECT_LT(seconds, 5);
+}
+
+TEST_F(Background, AClientThatReadsSlowlyHasNoMoreTime) {
+  size_t got = 0;
+  EXPECT_LT(SecondsToAnswer(256, &got), 5) << "15 KB would take it six";
+  EXPECT_GT(got, 500u);
+}
+
+TEST_F(Background, AClientThatReadsSomewhatSlowlyGetsAll) {
+  size_t got = 0;
+  EXPECT_LT(SecondsToAnswer(1 << 16, &got), 5);
+  EXPECT_GT(got, 4096u);
 }
 
 TEST_F(Background, WhatCannotBeWrittenIsSaidOnce) {

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,10 +14,11 @@
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/print.h"
 #include "hakmem/config/config.h"
+#include "hakmem/os/os.h"
 #include "hakmem/report/report.h"
 
 static const char socket_prefix[] = "unix:";
-enum { SOCKET_PREFIX_LENGTH = sizeof socket_prefix - 1, BUFFER_BYTES = 4096, CLIENT_WAITS_S = 1 };
+enum { SOCKET_PREFIX_LENGTH = sizeof socket_prefix - 1, BUFFER_BYTES = 4096, CLIENT_HAS_MS = 1000 };
 
 bool hak_metrics_is_socket(void) {
   const char* text = hak_config_text(HAK_OPTION_METRICS);
@@ -69,24 +69,45 @@ static void complain(int error) {
 
 void hak_metrics_close(int file) { syscall(SYS_close, file); }
 
+/* What ppoll returns. A `file` below 0 is none: only time passes. */
+static long poll_once(int file, short events, uint64_t ms) {
+  struct pollfd wanted = {file, events, 0};
+  struct timespec left = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000}; /* the kernel writes to it */
+  return syscall(SYS_ppoll, &wanted, file >= 0 ? 1 : 0, &left, NULL, 8);
+}
+
 /* --- text in large pieces --- */
 
 typedef struct sink {
   int file;
   bool is_socket;
+  uint64_t until_ms; /* the client has read all by then, or is left alone */
   int error;
   size_t length;
   char text[BUFFER_BYTES];
 } sink;
 
+/* True: the client has read on, or was interrupted while it could. */
+static bool wait_for_client(const sink* to) {
+  const uint64_t now_ms = hak_os_now_ms();
+  if (now_ms >= to->until_ms) return false;
+  return poll_once(to->file, POLLOUT, to->until_ms - now_ms) >= 0;
+}
+
+static long write_some(const sink* to, size_t done) {
+  const char* text = to->text + done;
+  const size_t length = to->length - done;
+  if (!to->is_socket) return syscall(SYS_write, to->file, text, length);
+  return syscall(SYS_sendto, to->file, text, length, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
+}
+
 static void empty(sink* to) {
   for (size_t done = 0; done < to->length && to->error == 0;) {
-    const long n = to->is_socket
-                       ? syscall(SYS_sendto, to->file, to->text + done, to->length - done, MSG_NOSIGNAL, NULL, 0)
-                       : syscall(SYS_write, to->file, to->text + done, to->length - done);
+    const long n = write_some(to, done);
     if (n > 0) done += (size_t)n;
-    if (n < 0 && errno != EINTR) to->error = errno;
     if (n == 0) to->error = EIO;
+    if (n >= 0 || errno == EINTR) continue;
+    if (errno != EAGAIN || !wait_for_client(to)) to->error = errno;
   }
   to->length = 0;
 }
@@ -102,6 +123,7 @@ static int write_all(int file, bool is_socket) {
   sink to;
   to.file = file;
   to.is_socket = is_socket;
+  to.until_ms = hak_os_now_ms() + CLIENT_HAS_MS;
   to.error = 0;
   to.length = 0;
   hak_report_openmetrics(add, &to);
@@ -173,21 +195,15 @@ int hak_metrics_listen(void) {
   return -1;
 }
 
-/* A client that does not read is left alone after a while. */
-static void answer(int listener) {
-  const int client = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC);
-  if (client < 0) return;
-  const struct timeval most = {CLIENT_WAITS_S, 0};
-  syscall(SYS_setsockopt, client, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
+void hak_metrics_answer(int client) {
   (void)write_all(client, true);
   hak_metrics_close(client);
 }
 
 void hak_metrics_wait(int listener, uint64_t ms) {
-  struct pollfd wanted = {listener, POLLIN, 0};
-  const struct timespec most = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
-  struct timespec left = most; /* the kernel writes what is left */
-  if (syscall(SYS_ppoll, &wanted, listener >= 0 ? 1 : 0, &left, NULL, 8) > 0) answer(listener);
+  if (poll_once(listener, POLLIN, ms) <= 0) return;
+  const int client = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC);
+  if (client >= 0) hak_metrics_answer(client);
 }
 
 void hak_metrics_remove_socket(void) {

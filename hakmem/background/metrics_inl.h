@@ -18,6 +18,9 @@ void hak_metrics_write_file(void);
 /** A socket that listens at the path, or -1. */
 int hak_metrics_listen(void);
 
+/** Writes the figures to a socket, and closes it. A client has a second to read them: others wait, and nothing is purged. */
+void hak_metrics_answer(int client);
+
 /** Waits up to `ms`; answers one connection of `listener`, which may be -1. */
 void hak_metrics_wait(int listener, uint64_t ms);
 

@@ -74,7 +74,8 @@ HAK_WORD(STATS_FORMAT, "text\0json\0openmetrics", NOW,
          "what `HAKMEM_STATS_AT_EXIT` writes: a text for people; one JSON object; OpenMetrics text")
 HAK_TEXT(
     STATS_FILE, 255, NOW,
-    "the file that `HAKMEM_STATS_AT_EXIT` appends to; `%p` in the path is the number of the process; empty: stderr")
+    "the file that `HAKMEM_STATS_AT_EXIT` appends to; `%p` in the path is the number of the process; empty, or in a "
+    "set-user-ID program: stderr")
 HAK_FLAG(PROFILE, 0, START,
          "1: a sampled heap profile from the start. `hakmem prof PID` switches it on in a running process")
 HAK_NUMBER(
@@ -84,17 +85,18 @@ HAK_NUMBER(
 HAK_TEXT(
     PROFILE_FILE, 255, NOW,
     "the file that the heap profile is written to when the process ends, for `hakmem prof FILE`; `%p` is the number of "
-    "the process; an existing file is left alone and `.1`, `.2` and so on tried. Empty: none is written")
+    "the process; an existing file is left alone and `.1`, `.2` and so on tried. Empty, or in a set-user-ID program: "
+    "none is written")
 HAK_FLAG(
     BACKGROUND_THREAD, 0, START,
     "1: a thread of HAKMEM's own gives back what an idle process has freed; without it that happens while the program "
-    "allocates and frees")
+    "allocates and frees; not in set-user-ID programs")
 HAK_TEXT(
     METRICS, 200, START,
     "a file that a thread of HAKMEM's own writes anew with the figures as OpenMetrics text, or `unix:/path`, a socket "
     "that "
     "answers each connection with them; `%p` in the path is the process's number, and without it the children of a "
-    "fork write none; empty: neither")
+    "fork write none; empty, or in a set-user-ID program: neither")
 HAK_NUMBER(METRICS_SECONDS, COUNT, 10, 1, 86400, NOW, "seconds between two writes of `HAKMEM_METRICS`")
 HAK_FLAG(LATENCY_HISTOGRAM, 0, START, "1: slow paths are timed, by cause, about 50 ns each")
 HAK_FLAG(

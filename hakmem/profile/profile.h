@@ -116,7 +116,7 @@ void hak_profile_forget_large(uint32_t* sample);
 bool hak_profile_save(const char* path);
 
 /** When the process ends: writes the profile, if there is one, to the file of the option, and says so on stderr where it
- *  cannot. */
+ *  cannot. Not in set-user-ID processes. */
 void hak_profile_at_exit(void);
 
 /** What is live of the site that allocated `ptr`, a sampled block. For tests. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -179,7 +180,8 @@ bool hak_profile_save(const char* path) {
 
 void hak_profile_at_exit(void) {
   const char* path = hak_config_text(HAK_OPTION_PROFILE_FILE);
-  if (*path == 0 || hak_profile_read()->started_ms == 0 || hak_profile_save(path)) return;
+  if (*path == 0 || getauxval(AT_SECURE) != 0) return;
+  if (hak_profile_read()->started_ms == 0 || hak_profile_save(path)) return;
   hak_print line;
   hak_print_init(&line);
   hak_print_str(&line, "hakmem: cannot write the heap profile to ");

@@ -104,7 +104,7 @@ void hak_report_summary(int fd);
 typedef enum hak_report_format { HAK_REPORT_TEXT, HAK_REPORT_JSON, HAK_REPORT_OPENMETRICS } hak_report_format;
 
 /** The figures in the form that HAKMEM_STATS_FORMAT says, appended to the file that HAKMEM_STATS_FILE names, or to stderr where
- *  it names none or cannot be written. */
+ *  it names none or cannot be written, or the process is set-user-ID: what it writes to is not the user's to name. */
 void hak_report_at_exit(void);
 
 void hak_report_json(hak_report_write write, void* context);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -205,7 +206,7 @@ void hak_report_summary(int fd) {
 /* libc's open may be a point at which a thread is cancelled. */
 static long open_stats_file(void) {
   const char* text = hak_config_text(HAK_OPTION_STATS_FILE);
-  if (*text == 0) return STDERR_FILENO;
+  if (*text == 0 || getauxval(AT_SECURE) != 0) return STDERR_FILENO;
   hak_print path, line;
   hak_print_init(&path);
   if (hak_print_path(&path, text)) {

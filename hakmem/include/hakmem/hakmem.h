@@ -211,8 +211,8 @@ typedef struct hak_stats {
 #define HAK_STATS_VERSION 2
 
 /** Fills the first `size` bytes of *out (sizeof *out as the caller was compiled). 0, or EINVAL where `size` has no room for
- *  `version` and `size_bytes`. Walks all of HAKMEM's descriptors and asks the kernel which pages are resident: about a
- *  millisecond a GiB. Allocates nothing and stops nobody. */
+ *  `version` and `size_bytes`. Walks all of HAKMEM's descriptors and asks the kernel which pages are resident: about
+ *  ten milliseconds a resident GiB, nearly all of it the kernel's. Allocates nothing and stops nobody. */
 HAK_API int hak_stats_get(hak_stats* out, size_t size);
 
 /** Takes a text in pieces; `text` is not terminated. May allocate. */
