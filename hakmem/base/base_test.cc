@@ -209,7 +209,7 @@ TEST(Print, CutsOffWhatDoesNotFit) {
 
 TEST(Print, APathHasTheNumberOfTheProcess) {
   const std::string number = std::to_string(getpid());
-  for (const auto& [path, expected] : std::map<std::string, std::string>{
+  for (const auto& row : std::map<std::string, std::string>{
            {"", ""},
            {"/tmp/stats", "/tmp/stats"},
            {"%p", number},
@@ -217,7 +217,7 @@ TEST(Print, APathHasTheNumberOfTheProcess) {
            {"%d%", "%d%"},
            {"%%p", "%" + number},
        }) {
-    EXPECT_EQ(Printed([&](hak_print* out) { EXPECT_TRUE(hak_print_path(out, path.c_str())); }), expected);
+    EXPECT_EQ(Printed([&](hak_print* out) { EXPECT_TRUE(hak_print_path(out, row.first.c_str())); }), row.second);
   }
 }
 
