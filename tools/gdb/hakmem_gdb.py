@@ -25,7 +25,7 @@ from tools.hakmem_lib import heap, view
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.explain import Explainer
 from tools.hakmem_lib.memory import Mapping, Memory, Unreadable
-from tools.hakmem_lib.text import columns, size
+from tools.hakmem_lib.text import columns, counted, size
 
 _MAPPING = re.compile(r"\s*(0x[0-9a-f]+)\s+(0x[0-9a-f]+)\s+0x[0-9a-f]+\s+(0x[0-9a-f]+)(?:\s+([-rwxps]{3,4}))?\s*(.*)")
 
@@ -115,7 +115,7 @@ def _heaps(argument: str) -> str:
         )
     live = sum(row.live_bytes for row in snapshot.class_figures()) + sum(slab.bytes for slab in snapshot.spans())
     whales = sum(whale.size for whale in snapshot.live_whales())
-    last = f"{_superslabs_text(len(snapshot.superslabs))}; live {size(live)}, and {size(whales)} in whales\n"
+    last = f"{counted(len(snapshot.superslabs), 'SuperSlab')}; live {size(live)}, and {size(whales)} in whales\n"
     return columns(rows, left=3) + last
 
 
@@ -136,12 +136,8 @@ def _superslabs(argument: str) -> str:
              str(found.dirty_count), size(sum(slab.bytes for slab in slabs)), size(taken))
         )  # fmt: skip
     units = sum(superslab.free_count for superslab in snapshot.superslabs)
-    last = f"{_superslabs_text(len(snapshot.superslabs))}; {units} of {len(snapshot.superslabs) * heap.UNITS} units free\n"
+    last = f"{counted(len(snapshot.superslabs), 'SuperSlab')}; {units} of {len(snapshot.superslabs) * heap.UNITS} units free\n"
     return columns(rows, left=3) + last
-
-
-def _superslabs_text(count: int) -> str:
-    return f"{count} SuperSlab{'' if count == 1 else 's'}"
 
 
 # --- structures ---

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 
 from tools.hakmem_lib import man
 from tools.hakmem_lib.errors import CommandError
@@ -48,7 +49,9 @@ def main(arguments: list[str]) -> int:
     """Runs one command; returns its status, 2 where it was given what it cannot work with."""
     try:
         try:
-            return _run(build_parser().parse_args(arguments))
+            # What the others import takes longer than many a command.
+            only = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+            return _run(build_parser(only).parse_args(arguments))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -87,12 +90,12 @@ class _Manual(argparse.Action):
         parser.exit()
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line, with every command's options."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line, with the options of these commands."""
     parser = _Parser(prog="hakmem", description="Looks into HAKMEM, from outside and at no cost to the program.")
     parser.add_argument("--man", action=_Manual, nargs=0, help="print the manual page, as docs/man/hakmem.1 has it")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Command)
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"tools.hakmem_lib.commands.{name}")
         command = commands.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
         module.add_arguments(command)

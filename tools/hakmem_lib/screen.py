@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tools.hakmem_lib.figures import Report
 from tools.hakmem_lib.rates import Rates, Sample
-from tools.hakmem_lib.text import percent, size
+from tools.hakmem_lib.text import counted, percent, size
 
 _BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 48
@@ -194,11 +194,7 @@ def _threads(report: Report, rates: Rates, rows: int) -> RenderableType:
             *(_rate(rates.of_thread(row, name)) for name in ("refills", "spills", "remote_merged", "remote_published")),
         )
     active = sum(row["state"] == "active" for row in shown)
-    return _panel(f"{_count(active, 'thread')}, {_count(len(shown), 'heap')}", table)
-
-
-def _count(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+    return _panel(f"{counted(active, 'thread')}, {counted(len(shown), 'heap')}", table)
 
 
 def _rate(a_second: float) -> str:

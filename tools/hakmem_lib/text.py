@@ -30,6 +30,11 @@ def duration(ns: float) -> str:
     return f"{ns / 1000:.1f} s"
 
 
+def counted(count: int, thing: str) -> str:
+    """"1 thread", "2,000 threads"."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
 def percent(part: float, whole: float) -> str:
     """`part` of `whole`, in percent."""
     return f"{100 * part / whole:.1f} %" if whole else "-"

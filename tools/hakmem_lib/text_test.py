@@ -23,6 +23,9 @@ class Text(unittest.TestCase):
     def test_percent(self) -> None:
         self.assertEqual((text.percent(1, 8), text.percent(1, 0)), ("12.5 %", "-"))
 
+    def test_counts(self) -> None:
+        self.assertEqual([text.counted(n, "page") for n in (0, 1, 2, 1000)], ["0 pages", "1 page", "2 pages", "1,000 pages"])
+
     def test_columns(self) -> None:
         self.assertEqual(text.columns([("a", "1"), ("long", "22", "x")]), "  a      1\n  long  22  x\n")
         self.assertEqual(text.columns([]), "")

@@ -86,11 +86,16 @@ need_charts() {
 # python_command: a Python of one's own, first in the path, does not see Debian's.
 need_python_libraries() {
   local missing
-  for python_command in python3 /usr/bin/python3; do
-    missing=$("$python_command" -c 'import elftools, rich, google.protobuf' 2>&1) && return 0
+  # Only looked for: to import them takes longer than many a command. Debian's first, as a shim in its place may be slow.
+  local look='import importlib.util as i
+for n in "elftools", "rich", "google.protobuf":
+    if i.find_spec(n) is None: raise ImportError(f"No module named {n!r}")'
+  for python_command in /usr/bin/python3 python3; do
+    missing=$("$python_command" -c "$look" 2>&1) && return 0
   done
   command -v dpkg-query >/dev/null || die 1 "python3 lacks a library (${missing##*$'\n'}). Needed: pyelftools rich protobuf"
   need_packages "${packages_hakmem[@]}"
+  python_command=/usr/bin/python3
 }
 
 need_linux() {

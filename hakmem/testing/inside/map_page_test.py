@@ -3,6 +3,7 @@ what they say. Skipped where there is no Chromium (Debian: apt-get install chrom
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import tempfile
@@ -158,6 +159,21 @@ class MapPage(unittest.TestCase):
                 [superslab.base, None if pages is None else "".join(str(pages >> page & 1) for page in range(512)), rows]
             )
         self.assertEqual(found, expected)
+
+    def test_of_a_core_file_residency_is_not_known(self) -> None:
+        superslabs = [dataclasses.replace(superslab, resident=None) for superslab in self.full.superslabs]
+        whales = [dataclasses.replace(whale, resident_bytes=None, cells=b"") for whale in self.full.whales]
+        core = dataclasses.replace(self.full, is_core=True, resident=None, superslabs=superslabs, whales=whales)
+        self.path("core.html").write_bytes(page.build(core))
+        self.open("core.html")
+        self.assertIn(f"heap of known, process {core.pid}, in a core file", self.text("title"))
+        self.assertIn("A core file does not say which pages were resident.", self.text("notes"))
+        self.assertNotIn("dark where memory backs it", self.text("notes"))
+        disabled = "[document.querySelector('#colour [value=resident]').disabled, document.getElementById('resident').disabled]"
+        self.assertEqual(self.browser.run(disabled), [True, True])
+        self.open("full.html")
+        self.assertEqual(self.browser.run(disabled), [False, False])
+        self.assertIn("dark where memory backs it", self.text("notes"))
 
     def test_every_place_is_found_again(self) -> None:
         """What is drawn where a block is said to be is that block."""

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tools.hakmem_lib import library, option_table
 from tools.hakmem_lib.commands.replay import runs_argument
-from tools.hakmem_lib.text import columns, size
+from tools.hakmem_lib.text import columns, counted, size
 from tools.hakmem_lib.traces import advice, settings, tools
 from tools.hakmem_lib.traces.advice import Advice, Change, Effect
 from tools.hakmem_lib.traces.settings import Setting
@@ -117,7 +117,7 @@ def as_text(trace: str, figures: Mapping[str, Any], outcome: Advice) -> str:
     values, noise = outcome.defaults, outcome.noise
     lines = [
         f"{trace}: {figures['operations']:,} operations of {tools.program_name(figures)}; {outcome.tried} settings, "
-        f"{outcome.rounds} round{'' if outcome.rounds == 1 else 's'}\n",
+        f"{counted(outcome.rounds, 'round')}\n",
         f"with the defaults: {_time(values['cpu_s'])} of CPU time, {size(values['peak_rss_bytes'])} at the peak, "
         f"{size(values['end_rss_bytes'])} at the end, {_count(values['page_faults'])} page faults\n",
         f"two equal runs differ by {100 * noise['cpu_s']:.1f} % of the time and {100 * noise['peak_rss_bytes']:.1f} % of the memory\n",

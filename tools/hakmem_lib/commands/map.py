@@ -8,7 +8,7 @@ import math
 from tools.hakmem_lib import core_file, heap, output, view
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.maps import capture, diff, model, page, store
-from tools.hakmem_lib.text import size
+from tools.hakmem_lib.text import counted, size
 
 SUMMARY = "the heap block by block, as a page for the browser"
 
@@ -85,7 +85,7 @@ def _load(name: str, detail_bytes: int) -> model.Map:
 
 def _contents(found: model.Map) -> str:
     slabs = sum(1 for _ in found.slabs())
-    text = f"{len(found.superslabs):,} SuperSlabs, {slabs:,} slabs and spans, {len(found.whales):,} whales"
+    text = f"{counted(len(found.superslabs), 'SuperSlab')}, {slabs:,} slabs and spans, {counted(len(found.whales), 'whale')}"
     if found.left_out:
         text += f", {found.left_out:,} slabs without single blocks"
     if found.doubts:

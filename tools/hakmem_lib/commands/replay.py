@@ -11,7 +11,7 @@ import tempfile
 from typing import Any, Sequence
 
 from tools.hakmem_lib.errors import CommandError
-from tools.hakmem_lib.text import columns, size
+from tools.hakmem_lib.text import columns, counted, size
 from tools.hakmem_lib.traces import columns as allocators
 from tools.hakmem_lib.traces import tools
 
@@ -76,7 +76,7 @@ def _check(found: tools.Tools, options: argparse.Namespace, chosen: Sequence[all
         print(json.dumps(outcomes, indent=2))
     else:
         for name, outcome in outcomes.items():
-            print(f"{name}: " + (f"the same {outcome['operations']:,} operations by {outcome['threads']:,} thread{'' if outcome['threads'] == 1 else 's'}" if outcome["same"]
+            print(f"{name}: " + (f"the same {outcome['operations']:,} operations by {counted(outcome['threads'], 'thread')}" if outcome["same"]
                                  else f"different from operation {outcome['operation']:,} of thread {outcome['thread']:,} on"))
     return 0 if all(outcome["same"] for outcome in outcomes.values()) else 1
 
@@ -119,8 +119,8 @@ def _table(trace: str, figures: dict[str, Any], rows: dict[str, dict[str, Any]])
             f"{cpu / first['cpu_s']:.2f}" if first["cpu_s"] else "-", f"{row['wall_s'] * 1e3:.1f} ms",
             size(row["peak_rss_bytes"]), f"{row['page_faults']:,.0f}",
         ))
-    title = (f"{trace}: {operations:,} operations of {tools.program_name(figures)}, {threads:,} "
-             f"thread{'' if threads == 1 else 's'}; medians of {first['runs']}\n")
+    title = (f"{trace}: {operations:,} operations of {tools.program_name(figures)}, {counted(threads, 'thread')}; "
+             f"medians of {first['runs']}\n")
     text = title + columns(table)
     for name, row in rows.items():
         if row["refused"]:

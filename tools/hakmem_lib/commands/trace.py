@@ -14,7 +14,7 @@ import sys
 from tools.hakmem_lib import library
 from tools.hakmem_lib.errors import CommandError
 from tools.hakmem_lib.output import check_file
-from tools.hakmem_lib.text import columns
+from tools.hakmem_lib.text import columns, counted
 from tools.hakmem_lib.traces import columns as allocators
 from tools.hakmem_lib.traces import summary, tools
 
@@ -68,7 +68,7 @@ def _compare(found: tools.Tools, left: str, right: str, as_json: bool) -> int:
     if as_json:
         print(json.dumps(outcome))
     elif outcome["same"]:
-        print(f"the same {outcome['operations']:,} operations by {outcome['threads']:,} thread{'' if outcome['threads'] == 1 else 's'}")
+        print(f"the same {outcome['operations']:,} operations by {counted(outcome['threads'], 'thread')}")
     else:
         print(f"different from operation {outcome['operation']:,} of thread {outcome['thread']:,} on")
     return 0 if outcome["same"] else 1

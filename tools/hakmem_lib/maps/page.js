@@ -710,7 +710,8 @@ class App {
     const doubts = Object.entries(data.doubts).map(([doubt, times]) => `${doubt} (${times})`);
     if (doubts.length) notes.push(`Changed while it was read, as the process went on: ${doubts.join(", ")}.`);
     if (this.heap.superslabs.some((superslab) => !superslab.resident)) notes.push(data.is_core ? "A core file does not say which pages were resident." : "The kernel did not say which pages are resident.");
-    notes.push("Blocks lie in columns, from left to right as their addresses do. The band below each strip has a stripe for every page, dark where memory backs it. Whales of more than 16 MiB are not to scale.");
+    const band = data.is_core ? "" : " The band below each strip has a stripe for every page, dark where memory backs it.";
+    notes.push(`Blocks lie in columns, from left to right as their addresses do.${band} Whales of more than 16 MiB are not to scale.`);
     document.getElementById("notes").replaceChildren(...notes.map((text) => element("p", text)));
     if (!this.heap.isDiff) return;
     document.getElementById("changes").hidden = false;
@@ -725,6 +726,7 @@ class App {
 
   fillControls() {
     const { heap, controls } = this;
+    const { data } = heap;
     const used = new Set(), owners = new Set();
     for (const superslab of heap.superslabs) for (const slab of superslab.slabs) {
       used.add(slab.sizeClass);
@@ -734,6 +736,9 @@ class App {
     if (heap.whales.length) classes.push(["whale", "whales"]);
     const states = ["live", "cached", "remote", "free", "room", "unused", "dirty", "idle"].map((name) => [name, STATE_LABELS[name]]);
     const changes = [["appeared", "appeared"], ["vanished", "vanished"], ["changed", "changed"], ["gained", "blocks handed out"], ["lost", "blocks freed"], ["same", "same"]];
+    // What is not known cannot be chosen.
+    controls.colour.querySelector("[value=resident]").disabled = data.is_core === true;
+    controls.resident.disabled = data.is_core === true;
     addOptions(controls.class, classes);
     addOptions(controls.heap, [...owners].sort((a, b) => a - b).map((index) => [index, heap.ownerName(index)]));
     addOptions(controls.state, states);
