@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import subprocess
+import sys
+import time
 import unittest
+from unittest import mock
 
-from tools.hakmem_lib import cli
+from tools.hakmem_lib import cli, library
 
 
 def outcome(*arguments: str) -> tuple[int, str, str]:
@@ -37,6 +41,42 @@ class WrongInput(unittest.TestCase):
 
     def test_unknown_library(self) -> None:
         self.check("no such library: /no/lib.so", "run", "--lib", "/no/lib.so", "true")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Waiting(unittest.TestCase):
+    """What takes long is said at a terminal, and nowhere else."""
+
+    def said(self, stream: io.StringIO, build_s: float) -> str:
+        def run(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+            time.sleep(build_s)
+            return subprocess.CompletedProcess([], 0, "/where\n", "")
+
+        with mock.patch("subprocess.run", run), mock.patch.object(library, "_LONG_S", 0.2), contextlib.redirect_stderr(stream):
+            self.assertEqual(str(library.build("//a:b")), "/where")
+        return stream.getvalue()
+
+    def test_it(self) -> None:
+        self.assertEqual(self.said(Terminal(), 0.6), "hakmem: building //a:b, which takes a minute or two the first time\n")
+        self.assertEqual(self.said(Terminal(), 0.0), "")
+        self.assertEqual(self.said(io.StringIO(), 0.6), "")
+
+
+class Imports(unittest.TestCase):
+    def test_a_command_imports_no_other(self) -> None:
+        """What a command needs is most of the time that a short one takes."""
+        code = (
+            "import sys; from tools.hakmem_lib import cli\n"
+            "try: cli.main(['stat', '--help'])\n"
+            "except SystemExit: pass\n"
+            "print([name for name in sys.modules if name.startswith('tools.hakmem_lib.commands.') or name == 'rich'])"
+        )
+        done = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout.splitlines()[-1], "['tools.hakmem_lib.commands.stat']")
 
 
 class Help(unittest.TestCase):

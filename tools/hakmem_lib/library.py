@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
 import subprocess
-from typing import Mapping, Optional
+import sys
+import threading
+from typing import Iterator, Mapping, Optional
 
 from tools.hakmem_lib import elf
 from tools.hakmem_lib.errors import CommandError
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
+_LONG_S = 2.0
 _TARGET = "//hakmem:malloc_preload"
 
 
@@ -46,7 +50,8 @@ def preloaded(environment: Mapping[str, str], *libraries: pathlib.Path) -> dict[
 def build(target: str) -> pathlib.Path:
     """Builds a target of this checkout; returns Bazel's folder of outputs."""
     bazel = str(_ROOT / "tools/lib/bazel")
-    built = subprocess.run([bazel, "build", "--noshow_progress", target], capture_output=True, text=True, check=False)
+    with _said_if_it_takes_long(f"building {target}, which takes a minute or two the first time"):
+        built = subprocess.run([bazel, "build", "--noshow_progress", target], capture_output=True, text=True, check=False)
     if built.returncode != 0:
         last = (built.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise CommandError(f"could not build {target}: {last}")
@@ -54,6 +59,18 @@ def build(target: str) -> pathlib.Path:
     if where.returncode != 0:
         raise CommandError("Bazel does not say where its output is")
     return pathlib.Path(where.stdout.strip())
+
+
+@contextlib.contextmanager
+def _said_if_it_takes_long(what: str) -> Iterator[None]:
+    """To whoever waits at a terminal."""
+    timer = threading.Timer(_LONG_S, lambda: print(f"hakmem: {what}", file=sys.stderr))
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _build() -> pathlib.Path:
