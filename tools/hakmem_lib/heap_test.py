@@ -122,6 +122,11 @@ class Whole(HeapTest):
         self.assertEqual(found.class_spills, (0, 6, (3 << 32) + 7))
         self.assertEqual(found.counters, {"refills": 0, "spills": 0})
 
+    def test_misuse_by_kind(self) -> None:
+        self.hakmem.memory.write(self.hakmem.roots["misuse_by_kind"][0], struct.pack("<4Q", 1, 0, 3, 4))
+        kinds = {"double_frees": 1, "interior_pointers": 0, "foreign_pointers": 3, "wrong_sizes": 4}
+        self.assertEqual(figures.of_snapshot(self.walker.snapshot())["misuse_kinds"], kinds)
+
     def test_rounding(self) -> None:
         superslab = self.hakmem.superslab(BASE)
         self.hakmem.slab(superslab, 0, 1, self.hakmem.heap(), free=10)

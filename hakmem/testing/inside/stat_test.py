@@ -87,6 +87,26 @@ class Stat(unittest.TestCase):
             self.assertGreater(full["slow_paths"]["refills"], before["slow_paths"]["refills"])
             self.assertGreater(full["system_calls"]["map"], before["system_calls"]["map"])
 
+    def test_rounding(self) -> None:
+        """Of blocks whose sizes are known, each of them sampled; without samples only a bound."""
+        asked = 1000 * (700 + 1900 + 13000) + 10 * 150000 + 1400 * 1000 + 8000 * 1000
+        had = 1000 * (768 + 2048 + 14336) + 10 * 3 * 65536 + (7 + 16 + 46 + 77) * 65536
+        with Running(FOLDER / "known") as running:
+            running.reached("start")
+            running.go_to("full")
+            totals = report(running.pid)["totals"]
+            self.assertEqual((totals["rounding"], totals["rounding_samples"]), (0, 0))
+            self.assertGreater(totals["rounding_max"], had - asked)
+            self.assertIn("      not asked for, as sizes are rounded up, at most ", hakmem("stat", running.pid).stdout)
+        with Running(FOLDER / "known", env={"HAKMEM_PROFILE": "1", "HAKMEM_PROFILE_BYTES": "1"}) as running:
+            running.reached("start")
+            running.go_to("full")
+            totals = report(running.pid)["totals"]
+            self.assertGreaterEqual(totals["rounding_samples"], 3014)
+            self.assertAlmostEqual(totals["rounding"] / totals["live"], 1 - asked / had, delta=0.0005)
+            self.assertRegex(hakmem("stat", running.pid).stdout, r"(?m)^      not asked for, by 3,\d+ samples ")
+            self.assertIn(" not asked for", hakmem("top", running.pid, "--once", "--interval", "0").stdout)
+
     def test_linked_statically(self) -> None:
         with Running(FOLDER / "known_static", preload=False) as running:
             running.reached("start")
