@@ -16,6 +16,7 @@ from tools.hakmem_lib.text import counted, percent, size
 
 _BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 48
+BAR = 12
 
 #: What classes are sorted by: label, and the key.
 SORTS = (
@@ -87,7 +88,7 @@ def _memory(samples: Sequence[Sample]) -> RenderableType:
         _trend(samples, "live"),
         "freed whales",
         size(totals["cached_whales"]),
-        Text(f"{totals['live_blocks']:,} blocks live{_rounding(totals)}", style="dim"),
+        Text(_of_live(totals), style="dim"),
     )
     table.add_row(
         "in caches",
@@ -109,9 +110,11 @@ def _memory(samples: Sequence[Sample]) -> RenderableType:
     return _panel("memory", table)
 
 
-def _rounding(totals: Report) -> str:
-    """Where a heap profile knows it."""
-    return f", {size(totals['rounding'])} not asked for" if totals["rounding_samples"] else ""
+def _of_live(totals: Report) -> str:
+    """There is room for one figure: where a heap profile knows it, the rarer one."""
+    if totals["rounding_samples"]:
+        return f"{size(totals['rounding'])} not asked for"
+    return f"{totals['live_blocks']:,} blocks live"
 
 
 def _trend(samples: Sequence[Sample], name: str) -> Text:
@@ -169,10 +172,10 @@ def _classes(report: Report, rates: Rates, sort: int, rows: int) -> RenderableTy
 
 
 def _bar(share: float) -> Text:
-    full = round(min(max(share, 0), 1) * 16)
+    full = round(min(max(share, 0), 1) * BAR)
     style = "green" if share > 0.75 else "yellow" if share > 0.4 else "red"
     out = Text("█" * full, style=style)
-    out.append("░" * (16 - full), style="dim")
+    out.append("░" * (BAR - full), style="dim")
     out.append(f" {share * 100:3.0f} %")
     return out
 
