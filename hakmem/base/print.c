@@ -30,6 +30,14 @@ static void hak_print_digits(hak_print* out, uint64_t value, uint32_t base, uint
   while (count > 0) hak_print_char(out, digits[--count]);
 }
 
+void hak_print_slice(hak_print* out, hak_slice slice, size_t most) {
+  for (size_t i = 0; i < slice.length && i < most; i++) {
+    const unsigned char c = (unsigned char)slice.text[i];
+    const char one[2] = {c < ' ' || c == 0x7f ? '?' : (char)c, 0};
+    hak_print_str(out, one);
+  }
+}
+
 void hak_print_u64(hak_print* out, uint64_t value) { hak_print_digits(out, value, 10, 0); }
 
 void hak_print_u64_width(hak_print* out, uint64_t value, uint32_t width) { hak_print_digits(out, value, 10, width); }

@@ -8,6 +8,7 @@
 #define HAKMEM_BASE_PRINT_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/base/slice.h"
 
 HAK_BEGIN_DECLS
 
@@ -18,6 +19,8 @@ typedef struct hak_print {
 
 void hak_print_init(hak_print* out);
 void hak_print_str(hak_print* out, const char* text);
+/** What a user wrote, on one line and at most `most` bytes of it. */
+void hak_print_slice(hak_print* out, hak_slice slice, size_t most);
 void hak_print_u64(hak_print* out, uint64_t value);
 /** Decimal, right-aligned in `width` columns. */
 void hak_print_u64_width(hak_print* out, uint64_t value, uint32_t width);

@@ -102,7 +102,7 @@ const char* hak_config_source_name(hak_config_source source) {
 
 /* --- finding --- */
 
-hak_option hak_config_find(hak_config_slice name, hak_config_case letters) {
+hak_option hak_config_find(hak_slice name, hak_config_case letters) {
   for (uint32_t i = 0; i < HAK_OPTION_COUNT; i++) {
     const char* own = rows[i].name;
     size_t at = 0;
@@ -123,17 +123,10 @@ hak_option hak_config_find(hak_config_slice name, hak_config_case letters) {
 /* Longer than a variable of the environment can be. A loop that has a bound is not made a call of strlen. */
 enum { TEXT_BYTES_MAX = 1024 * 1024 };
 
-hak_config_slice hak_config_slice_of(const char* text) {
-  hak_config_slice slice = {text, 0};
+hak_slice hak_config_slice_of(const char* text) {
+  hak_slice slice = {text, 0};
   while (slice.length < TEXT_BYTES_MAX && text[slice.length] != 0) slice.length++;
   return slice;
-}
-
-bool hak_config_is_same(hak_config_slice slice, const char* text) {
-  for (size_t i = 0; i < slice.length; i++) {
-    if (slice.text[i] != text[i] || text[i] == 0) return false;
-  }
-  return text[slice.length] == 0;
 }
 
 static uint64_t scale_of(char letter) {
@@ -143,7 +136,7 @@ static uint64_t scale_of(char letter) {
 }
 
 /* A whole decimal number with an optional k, m or g (powers of 1024). */
-static bool parse_number(hak_config_slice slice, uint64_t* value) {
+static bool parse_number(hak_slice slice, uint64_t* value) {
   uint64_t number = 0;
   size_t at = 0;
   for (; at < slice.length && slice.text[at] >= '0' && slice.text[at] <= '9'; at++) {
@@ -159,27 +152,27 @@ static bool parse_number(hak_config_slice slice, uint64_t* value) {
   return scale != 0 && at + 1 == slice.length && !__builtin_mul_overflow(number, scale, value);
 }
 
-static bool parse_flag(hak_config_slice slice, uint64_t* value) {
-  *value = hak_config_is_same(slice, "1") || hak_config_is_same(slice, "true");
-  return *value != 0 || hak_config_is_same(slice, "0") || hak_config_is_same(slice, "false");
+static bool parse_flag(hak_slice slice, uint64_t* value) {
+  *value = hak_slice_is_same(slice, "1") || hak_slice_is_same(slice, "true");
+  return *value != 0 || hak_slice_is_same(slice, "0") || hak_slice_is_same(slice, "false");
 }
 
 static const char* next_word(const char* word) { return word + hak_config_slice_of(word).length + 1; }
 
-static bool parse_word(const option_row* row, hak_config_slice slice, uint64_t* value) {
+static bool parse_word(const option_row* row, hak_slice slice, uint64_t* value) {
   *value = 0;
   for (const char* word = row->words; *word != 0; word = next_word(word)) {
-    if (hak_config_is_same(slice, word)) return true;
+    if (hak_slice_is_same(slice, word)) return true;
     ++*value;
   }
   return false;
 }
 
 /* Copies the text to the pool. *value: where it is, or 0 for the empty one. False: no room. */
-static bool keep_text(hak_option option, hak_config_slice slice, uint64_t* value) {
+static bool keep_text(hak_option option, hak_slice slice, uint64_t* value) {
   *value = 0;
   if (slice.length == 0) return true;
-  if (hak_config_is_same(slice, hak_config_text(option))) {
+  if (hak_slice_is_same(slice, hak_config_text(option))) {
     *value = hak_config_get(option);
     return true;
   }
@@ -216,14 +209,14 @@ static void set_value(hak_option option, uint64_t value, hak_config_source sourc
   }
 }
 
-static bool has_zero_byte(hak_config_slice slice) {
+static bool has_zero_byte(hak_slice slice) {
   for (size_t i = 0; i < slice.length; i++) {
     if (slice.text[i] == 0) return true;
   }
   return false;
 }
 
-static int parse_value(hak_option option, hak_config_slice slice, uint64_t* value) {
+static int parse_value(hak_option option, hak_slice slice, uint64_t* value) {
   const option_row* row = &rows[option];
   switch ((option_type)row->type) {
     case TYPE_NUMBER: return parse_number(slice, value) && *value >= row->min && *value <= row->max ? 0 : EINVAL;
@@ -235,7 +228,7 @@ static int parse_value(hak_option option, hak_config_slice slice, uint64_t* valu
   return keep_text(option, slice, value) ? 0 : ENOMEM;
 }
 
-int hak_config_apply(hak_option option, hak_config_slice slice, hak_config_source source) {
+int hak_config_apply(hak_option option, hak_slice slice, hak_config_source source) {
   uint64_t value = 0;
   const int error = parse_value(option, slice, &value);
   if (error == 0) set_value(option, value, source);
@@ -251,14 +244,6 @@ int hak_config_set(const char* name, const char* value) {
 
 /* --- showing --- */
 
-void hak_config_print_slice(hak_print* out, hak_config_slice slice, size_t most) {
-  for (size_t i = 0; i < slice.length && i < most; i++) {
-    const unsigned char c = (unsigned char)slice.text[i];
-    const char one[2] = {c < ' ' || c == 0x7f ? '?' : (char)c, 0};
-    hak_print_str(out, one);
-  }
-}
-
 static const char* word_at(const option_row* row, uint64_t index) {
   const char* word = row->words;
   for (; index != 0; index--) word = next_word(word);
@@ -269,7 +254,7 @@ void hak_config_print_value(hak_print* out, hak_option option) {
   const option_row* row = &rows[option];
   if (row->type == TYPE_TEXT) {
     const char* text = hak_config_text(option);
-    hak_config_print_slice(out, hak_config_slice_of(text), row->max);
+    hak_print_slice(out, hak_config_slice_of(text), row->max);
   } else if (row->type == TYPE_WORD) {
     hak_print_str(out, word_at(row, hak_config_get(option)));
   } else {
@@ -281,7 +266,7 @@ int hak_config_read(const char* name, char* out, size_t size) {
   const hak_option option = hak_config_find(hak_config_slice_of(name), HAK_CONFIG_LOWER);
   if (option == HAK_OPTION_COUNT) return ENOENT;
   if (rows[option].type == TYPE_TEXT) { /* as it is, whatever a terminal would make of it */
-    const hak_config_slice text = hak_config_slice_of(hak_config_text(option));
+    const hak_slice text = hak_config_slice_of(hak_config_text(option));
     if (text.length >= size) return ERANGE;
     memcpy(out, text.text, text.length + 1);
     return 0;

@@ -2,36 +2,27 @@
 #ifndef HAKMEM_CONFIG_CONFIG_INL_H_
 #define HAKMEM_CONFIG_CONFIG_INL_H_
 
+#include "hakmem/base/slice.h"
 #include "hakmem/config/config.h"
 
 HAK_BEGIN_DECLS
 
-/* Part of a text; not ended by a zero byte. */
-typedef struct hak_config_slice {
-  const char* text;
-  size_t length;
-} hak_config_slice;
-
-hak_config_slice hak_config_slice_of(const char* text);
-bool hak_config_is_same(hak_config_slice slice, const char* text);
+hak_slice hak_config_slice_of(const char* text);
 
 typedef enum hak_config_case { HAK_CONFIG_UPPER, HAK_CONFIG_LOWER } hak_config_case;
 
 /* The option of this name, or HAK_OPTION_COUNT. */
-hak_option hak_config_find(hak_config_slice name, hak_config_case letters);
+hak_option hak_config_find(hak_slice name, hak_config_case letters);
 
 /* 0, EINVAL or ENOMEM. */
-int hak_config_apply(hak_option option, hak_config_slice value, hak_config_source source);
+int hak_config_apply(hak_option option, hak_slice value, hak_config_source source);
 
 /* Why hak_config_apply would not have it: "not a number from 0 to 8". */
 void hak_config_print_reason(hak_print* out, hak_option option, int error);
 
-/* What a user wrote, on one line and at most `most` bytes of it. */
-void hak_config_print_slice(hak_print* out, hak_config_slice slice, size_t most);
-
 /* Items name:value between commas and line ends; a # at the beginning of a line or after a blank makes the rest of the
  * line a comment. What is no option, or no value of it, is named on stderr. */
-void hak_config_load_list(hak_config_slice list, hak_config_source source);
+void hak_config_load_list(hak_slice list, hak_config_source source);
 
 /* HAKMEM_CONF, then the variables of single options. */
 void hak_config_load_environment(char** environment);

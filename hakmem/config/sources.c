@@ -16,41 +16,18 @@ enum {
 
 static const char prefix[] = "HAKMEM_";
 
-/* --- slices --- */
-
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-
-static hak_config_slice trimmed(hak_config_slice slice) {
-  while (slice.length != 0 && is_blank(slice.text[0])) {
-    slice.text++;
-    slice.length--;
-  }
-  while (slice.length != 0 && is_blank(slice.text[slice.length - 1])) slice.length--;
-  return slice;
-}
-
-/* What comes before the first `separator`, or all; *rest is what comes after it. */
-static hak_config_slice cut(hak_config_slice* rest, char separator) {
-  hak_config_slice first = {rest->text, 0};
-  while (first.length < rest->length && first.text[first.length] != separator) first.length++;
-  const size_t gone = first.length < rest->length ? first.length + 1 : first.length;
-  rest->text += gone;
-  rest->length -= gone;
-  return first;
-}
-
 /* --- complaints --- */
 
 /* "hakmem: ignored decay_ms:never in HAKMEM_CONF", or "... HAKMEM_DECAY_MS=never". */
-static void begin_complaint(hak_print* line, hak_config_slice name, const char* between, hak_config_slice value,
+static void begin_complaint(hak_print* line, hak_slice name, const char* between, hak_slice value,
                             hak_config_source source) {
   const bool is_variable = source == HAK_CONFIG_VARIABLE;
   hak_print_init(line);
   hak_print_str(line, "hakmem: ignored ");
   if (is_variable) hak_print_str(line, prefix);
-  hak_config_print_slice(line, name, NAME_SHOWN_BYTES);
+  hak_print_slice(line, name, NAME_SHOWN_BYTES);
   hak_print_str(line, between);
-  hak_config_print_slice(line, value, VALUE_SHOWN_BYTES);
+  hak_print_slice(line, value, VALUE_SHOWN_BYTES);
   if (is_variable) return;
   hak_print_str(line, " in ");
   hak_print_str(line, hak_config_source_name(source));
@@ -61,7 +38,7 @@ static void end_complaint(hak_print* line) {
   hak_print_flush(line, STDERR_FILENO);
 }
 
-static void load_option(hak_config_slice name, hak_config_slice value, hak_config_source source) {
+static void load_option(hak_slice name, hak_slice value, hak_config_source source) {
   const bool is_variable = source == HAK_CONFIG_VARIABLE;
   const hak_option option = hak_config_find(name, is_variable ? HAK_CONFIG_UPPER : HAK_CONFIG_LOWER);
   const int error = option == HAK_OPTION_COUNT ? ENOENT : hak_config_apply(option, value, source);
@@ -79,33 +56,25 @@ static void load_option(hak_config_slice name, hak_config_slice value, hak_confi
 
 /* --- lists --- */
 
-static void load_item(hak_config_slice item, hak_config_source source) {
-  item = trimmed(item);
+static void load_item(hak_slice item, hak_config_source source) {
+  item = hak_slice_trimmed(item);
   if (item.length == 0) return;
-  hak_config_slice value = item;
-  const hak_config_slice name = cut(&value, ':');
+  hak_slice value = item;
+  const hak_slice name = hak_slice_cut(&value, ':');
   if (name.length == item.length) {
     hak_print line;
-    begin_complaint(&line, item, "", (hak_config_slice){item.text, 0}, source);
+    begin_complaint(&line, item, "", (hak_slice){item.text, 0}, source);
     hak_print_str(&line, ": not name:value");
     end_complaint(&line);
     return;
   }
-  load_option(trimmed(name), trimmed(value), source);
+  load_option(hak_slice_trimmed(name), hak_slice_trimmed(value), source);
 }
 
-/* The line without its comment. */
-static hak_config_slice uncommented(hak_config_slice line) {
-  for (size_t i = 0; i < line.length; i++) {
-    if (line.text[i] == '#' && (i == 0 || is_blank(line.text[i - 1]))) line.length = i;
-  }
-  return line;
-}
-
-void hak_config_load_list(hak_config_slice list, hak_config_source source) {
+void hak_config_load_list(hak_slice list, hak_config_source source) {
   while (list.length != 0) {
-    hak_config_slice line = uncommented(cut(&list, '\n'));
-    while (line.length != 0) load_item(cut(&line, ','), source);
+    hak_slice line = hak_slice_uncommented(hak_slice_cut(&list, '\n'));
+    while (line.length != 0) load_item(hak_slice_cut(&line, ','), source);
   }
 }
 
@@ -127,9 +96,9 @@ static const char* skip_prefix(const char* entry) {
 }
 
 static void load_variable(const char* entry) {
-  hak_config_slice value = hak_config_slice_of(entry);
+  hak_slice value = hak_config_slice_of(entry);
   const size_t length = value.length;
-  const hak_config_slice name = cut(&value, '=');
+  const hak_slice name = hak_slice_cut(&value, '=');
   if (name.length != length) load_option(name, value, HAK_CONFIG_VARIABLE);
 }
 
@@ -176,7 +145,7 @@ static size_t read_file(const char* path, char* out, size_t size) {
 void hak_config_load_file(const char* path) {
   static char text[FILE_BYTES]; /* one thread loads; untouched where there is no file */
   const int saved_errno = errno;
-  hak_config_slice all = {text, read_file(path, text, sizeof text)};
+  hak_slice all = {text, read_file(path, text, sizeof text)};
   errno = saved_errno;
   if (all.length == sizeof text) {
     /* There may be more, and the last line be half of one, with another meaning. */

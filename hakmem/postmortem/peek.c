@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "hakmem/base/thread.h"
+#include "hakmem/os/mapping.h"
 #include "hakmem/postmortem/peek_inl.h"
 
 /* Every system call here goes by syscall(2), which the library calls anyway: a name of libc's more would be one more to be
@@ -87,56 +88,13 @@ void hak_peek_print_thread(hak_print* out, uint32_t thread) {
   hak_print_str(out, ")");
 }
 
-static const char* parse_hex(const char* text, uintptr_t* value) {
-  *value = 0;
-  for (;; text++) {
-    if (*text >= '0' && *text <= '9') {
-      *value = *value << 4 | (uintptr_t)(*text - '0');
-    } else if (*text >= 'a' && *text <= 'f') {
-      *value = *value << 4 | (uintptr_t)(*text - 'a' + 10);
-    } else {
-      return text;
-    }
-  }
-}
-
-/* A line of /proc/self/maps: "begin-end rwxp offset device inode   path". False: it does not hold `code`. */
-static bool print_if_in(hak_print* out, const char* line, uintptr_t code) {
-  uintptr_t begin, end, offset;
-  const char* at = parse_hex(line, &begin);
-  if (*at != '-') return false;
-  at = parse_hex(at + 1, &end);
-  if (code < begin || code >= end) return false;
-  if (*at == 0 || at[1] == 0) return true;
-  at = parse_hex(at + 6, &offset); /* behind " r-xp " */
-  while (*at != 0 && *at != '/') at++;
-  if (*at == 0) return true;
-  hak_print_str(out, " (");
-  hak_print_str(out, at);
-  hak_print_str(out, "+");
-  hak_print_ptr(out, (const void*)(code - begin + offset));
-  hak_print_str(out, ")");
-  return true;
-}
-
 void hak_peek_print_code(hak_print* out, const void* code) {
   hak_print_ptr(out, code);
-  const int file = open_to_read("/proc/self/maps");
-  if (file < 0) return;
-  char piece[512];
-  char line[256];
-  size_t length = 0;
-  bool is_found = false;
-  for (size_t count; !is_found && (count = read_some(file, piece, sizeof piece)) > 0;) {
-    for (size_t i = 0; i < count && !is_found; i++) {
-      if (piece[i] != '\n') {
-        if (length + 1 < sizeof line) line[length++] = piece[i];
-        continue;
-      }
-      line[length] = 0;
-      length = 0;
-      is_found = print_if_in(out, line, (uintptr_t)code);
-    }
-  }
-  close_file(file);
+  hak_mapping mapping;
+  if (!hak_mapping_find(code, &mapping)) return;
+  hak_print_str(out, " (");
+  hak_print_str(out, mapping.path);
+  hak_print_str(out, "+");
+  hak_print_ptr(out, (const void*)(uintptr_t)mapping.offset);
+  hak_print_str(out, ")");
 }
