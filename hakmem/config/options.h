@@ -108,4 +108,9 @@ HAK_NUMBER(
     FLIGHT_RECORDER, COUNT, 0, 0, 1024, START,
     "operations of each thread, the last ones, that are kept for crash reports and `hakmem why`: 32 bytes each, and "
     "every malloc and free takes the slow path; 0: none")
+HAK_TEXT(
+    SITE_RULES, 255, START,
+    "a file of rules that keep what call sites allocate apart from everything else, so that blocks which live long do "
+    "not pin slabs full of short-lived ones: `CLASS MODULE+0xOFFSET`, `CLASS MODULE!FUNCTION` or `CLASS FUNCTION` a "
+    "line. `hakmem prof --site-rules` writes one. While there are rules every malloc takes the slow path; empty: none")
 HAK_FLAG(VERBOSE, 0, START, "1: one line at start: the version and the options in force")

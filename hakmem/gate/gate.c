@@ -139,6 +139,44 @@ HAK_ALWAYS_INLINE bool take_hit(size_t size_bytes, void** block) {
   return hak_hot_box_pop((hak_bin*)(void*)((char*)hak_heap_current + offset), block);
 }
 
+bool hak_gate_begin_slow(const void* caller) {
+  /* A thread that begins with this call, to note where from. */
+  if (!hak_heap_is_real(hak_heap_current)) hak_lifecycle_leave(hak_lifecycle_enter());
+  return hak_instrument_begin(caller);
+}
+
+/* A block of a named heap. NULL: no memory, or the class is one of whole units: blocks that have a slab each pin no other. */
+static HAK_NOINLINE void* take_named(hak_heap* heap, uint32_t size_class, bool* zeroed) {
+  if (size_class >= HAK_SIZE_CLASS_SHARED_COUNT) return NULL;
+  hak_hold_aborts(); /* what has been freed twice comes to light when remote frees are collected */
+  hak_lock_take(hak_heap_named_lock());
+  hak_heap_enter(heap);
+  void* block = hak_unified_cache_take(heap, size_class, zeroed);
+  hak_heap_leave(heap);
+  hak_lock_give(hak_heap_named_lock());
+  hak_release_aborts();
+  return block;
+}
+
+HAK_ALWAYS_INLINE uint32_t class_of(size_t size_bytes) {
+  return size_bytes <= HAK_SIZE_CLASS_MAX_BYTES ? hak_size_class_of(size_bytes) : (uint32_t)HAK_SIZE_CLASS_COUNT;
+}
+
+/* A block of the named heap that the call's site is routed to; NULL: of none. */
+static void* take_routed(uint32_t mode, const void* caller, uint32_t size_class, bool* zeroed) {
+  hak_heap* heap = hak_instrument_route(mode, caller);
+  return HAK_LIKELY(heap == NULL) ? NULL : take_named(heap, size_class, zeroed);
+}
+
+/* For a thread that routes and does no more. What is usual costs the miss and a look at the site. */
+static HAK_NOINLINE void* malloc_by_site(const void* caller, size_t size_bytes) {
+  bool zeroed;
+  hak_heap* heap = hak_instrument_route(HAK_INSTRUMENT_ROUTE, caller);
+  void* block = HAK_LIKELY(heap == NULL) ? NULL : take_named(heap, class_of(size_bytes), &zeroed);
+  if (HAK_LIKELY(block == NULL) && !take_hit(size_bytes, &block)) return malloc_slow(size_bytes);
+  return hak_gate_grant(block, size_bytes);
+}
+
 static void free_unseen(void* ptr);
 
 /* What the program gets for `block` from an instrumented thread. */
@@ -149,10 +187,13 @@ static void* instrument(uint32_t mode, void* block, size_t size_bytes) {
 }
 
 static HAK_NOINLINE void* malloc_looked_at(size_t size_bytes) {
+  const void* caller = __builtin_return_address(0);
+  if (hak_instrument_only_routes()) return malloc_by_site(caller, size_bytes);
+  const bool is_outermost = hak_gate_begin_slow(caller);
   const uint32_t mode = hak_instrument_follow();
-  void* block;
-  if (!take_hit(size_bytes, &block)) block = malloc_slow(size_bytes);
-  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
+  bool zeroed;
+  void* block = take_routed(mode, caller, class_of(size_bytes), &zeroed);
+  if (block == NULL && !take_hit(size_bytes, &block)) block = malloc_slow(size_bytes);
   block = hak_gate_grant(instrument(mode, block, size_bytes), size_bytes);
   hak_instrument_end(is_outermost);
   return block;
@@ -200,10 +241,12 @@ static inline void* clear(void* block, size_t size_bytes, bool zeroed) {
 }
 
 static HAK_NOINLINE void* calloc_instrumented(size_t size_bytes) {
+  const void* caller = __builtin_return_address(0);
+  const bool is_outermost = hak_gate_begin_slow(caller);
   const uint32_t mode = hak_instrument_follow();
   bool zeroed;
-  void* usual = take_for_calloc(size_bytes, &zeroed);
-  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
+  void* usual = take_routed(mode, caller, class_of(size_bytes), &zeroed);
+  if (usual == NULL) usual = take_for_calloc(size_bytes, &zeroed);
   void* block = instrument(mode, usual, size_bytes);
   hak_instrument_end(is_outermost);
   return clear(block, size_bytes, zeroed && block == usual);
@@ -217,7 +260,7 @@ static void* calloc_slow(size_t size_bytes) {
 }
 
 static HAK_NOINLINE void* calloc_missed(size_t size_bytes) {
-  const bool is_outermost = hak_instrument_is_on() && hak_instrument_begin(__builtin_return_address(0));
+  const bool is_outermost = hak_gate_begin(__builtin_return_address(0));
   void* block = hak_gate_malloc_slow(size_bytes);
   hak_instrument_end(is_outermost);
   return block == NULL ? NULL : memset(block, 0, size_bytes);
@@ -232,17 +275,30 @@ void* hak_gate_calloc(size_t count, size_t element_bytes) {
   return HAK_LIKELY(hak_gate_try_hit(size_bytes, &block)) ? memset(block, 0, size_bytes) : calloc_missed(size_bytes);
 }
 
+static inline void* take_aligned(size_t alignment, size_t size_bytes) {
+  void* block = try_aligned(alignment, size_bytes);
+  if (HAK_LIKELY(block != NULL)) return block;
+  make_room();
+  return try_aligned(alignment, size_bytes);
+}
+
+static HAK_NOINLINE void* aligned_instrumented(const void* caller, size_t alignment, size_t size_bytes) {
+  const bool is_outermost = hak_gate_begin_slow(caller);
+  const uint32_t mode = hak_instrument_follow();
+  bool zeroed;
+  void* block = take_routed(mode, caller, hak_size_class_of_aligned(size_bytes, alignment), &zeroed);
+  if (block == NULL) block = take_aligned(alignment, size_bytes);
+  block = instrument(mode, block, size_bytes);
+  hak_instrument_end(is_outermost);
+  return block;
+}
+
 static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
   size_t wide;
   if (__builtin_add_overflow(size_bytes, alignment, &wide) || wide > PTRDIFF_MAX) return hak_gate_no_memory();
-  void* block = try_aligned(alignment, size_bytes);
-  if (HAK_UNLIKELY(block == NULL)) {
-    make_room();
-    block = try_aligned(alignment, size_bytes);
-  }
-  if (HAK_UNLIKELY(hak_instrument_is_on())) {
-    block = instrument(hak_instrument_follow(), block, size_bytes);
-  }
+  void* block = HAK_UNLIKELY(hak_instrument_is_on())
+                    ? aligned_instrumented(__builtin_return_address(0), alignment, size_bytes)
+                    : take_aligned(alignment, size_bytes);
   if (HAK_UNLIKELY(block == NULL)) return hak_gate_no_memory();
   if (HAK_CFG_ASAN) {
     block_info info;
@@ -254,10 +310,18 @@ static HAK_NOINLINE void* aligned_slow(size_t alignment, size_t size_bytes) {
 }
 
 /* The class that serves a multiple of the alignment has blocks of a multiple of it (size_class.h, 5). */
+HAK_ALWAYS_INLINE bool is_by_rounding(size_t alignment, size_t size_bytes) {
+  return alignment <= HAK_UNIT_BYTES && size_bytes <= HAK_SIZE_CLASS_MAX_BYTES;
+}
+
+HAK_ALWAYS_INLINE size_t rounded_to(size_t alignment, size_t size_bytes) {
+  return hak_round_up(size_bytes + (size_bytes == 0), alignment);
+}
+
 void* hak_gate_aligned(size_t alignment, size_t size_bytes) {
   if (alignment <= HAK_MIN_ALIGN_BYTES) return hak_gate_malloc(size_bytes);
-  if (!HAK_CFG_ASAN && HAK_LIKELY(alignment <= HAK_UNIT_BYTES && size_bytes <= HAK_SIZE_CLASS_MAX_BYTES)) {
-    return hak_gate_malloc(hak_round_up(size_bytes + (size_bytes == 0), alignment));
+  if (!HAK_CFG_ASAN && HAK_LIKELY(is_by_rounding(alignment, size_bytes))) {
+    return hak_gate_malloc(rounded_to(alignment, size_bytes));
   }
   return aligned_slow(alignment, size_bytes);
 }
@@ -277,14 +341,26 @@ void* hak_gate_memalign(size_t alignment, size_t size_bytes) {
   return hak_gate_aligned(rounded, size_bytes);
 }
 
-int hak_gate_posix_memalign(void** out, size_t alignment, size_t size_bytes) {
-  if (!hak_is_power_of_two(alignment) || alignment % sizeof(void*) != 0) return EINVAL;
+static HAK_NOINLINE int posix_memalign_missed(void** out, size_t alignment, size_t size_bytes) {
   const int saved_errno = errno;
+  const bool is_outermost = hak_gate_begin(__builtin_return_address(0));
   void* block = hak_gate_aligned(alignment, size_bytes);
+  hak_instrument_end(is_outermost);
   errno = saved_errno;
   if (block == NULL) return ENOMEM;
   *out = block;
   return 0;
+}
+
+int hak_gate_posix_memalign(void** out, size_t alignment, size_t size_bytes) {
+  if (!hak_is_power_of_two(alignment) || alignment % sizeof(void*) != 0) return EINVAL;
+  void* block;
+  if (!HAK_CFG_ASAN && HAK_LIKELY(is_by_rounding(alignment, size_bytes)) &&
+      HAK_LIKELY(hak_gate_try_hit(rounded_to(alignment, size_bytes), &block))) {
+    *out = block;
+    return 0;
+  }
+  return posix_memalign_missed(out, alignment, size_bytes);
 }
 
 void* hak_gate_valloc(size_t size_bytes) { return hak_gate_aligned(hak_os_page_bytes(), size_bytes); }
@@ -297,19 +373,19 @@ void* hak_gate_pvalloc(size_t size_bytes) {
 
 /* --- free --- */
 
-static bool is_of_parked(const hak_slab* slab) {
-  if (hak_heap_parked_count() == 0) return false;
+static bool is_homing(const hak_slab* slab) {
+  if (hak_heap_homing_count() == 0) return false;
   const hak_mailbox* mailbox = (const hak_mailbox*)hak_ptr_load_relaxed(&slab->mailbox);
-  return mailbox == NULL || hak_u32_load_relaxed(&mailbox->heap->state) == HAK_HEAP_PARKED;
+  return mailbox == NULL || hak_heap_is_homing(hak_u32_load_relaxed(&mailbox->heap->state));
 }
 
 /* Another thread's block joins this thread's cache, as far as there is room and it shares no cache line with a block that
  * the other may hold: threads that exchange blocks then need no atomic for most. It goes home when it leaves the cache. What
- * an ended thread left behind goes home at once, where it empties slabs. */
+ * an ended thread left behind goes home at once, where it empties slabs, and so does what a named heap keeps apart. */
 static inline bool caches_foreign(hak_heap* heap, const hak_slab* slab, void* ptr) {
   if (!hak_unified_cache_keeps_foreign(heap, slab->block_bytes)) return false;
   hak_bin* bin = hak_heap_bin(heap, slab->size_class);
-  return bin->top != bin->begin && !is_of_parked(slab) && hak_hot_box_push_to(bin, ptr);
+  return bin->top != bin->begin && !is_homing(slab) && hak_hot_box_push_to(bin, ptr);
 }
 
 static HAK_SLOW void spill_timed(hak_heap* heap, hak_bin* bin, void* ptr) {
@@ -408,9 +484,7 @@ static void free_unseen(void* ptr) {
 }
 
 static HAK_NOINLINE void free_instrumented(void* ptr) {
-  /* A thread that begins with a free, to note where from. */
-  if (!hak_heap_is_real(hak_heap_current)) hak_lifecycle_leave(hak_lifecycle_enter());
-  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
+  const bool is_outermost = hak_gate_begin_slow(__builtin_return_address(0));
   hak_instrument_on_free(hak_instrument_follow(), ptr);
   hak_instrument_end(is_outermost);
   free_unseen(ptr);
@@ -466,7 +540,7 @@ static HAK_NOINLINE size_t usable_size_of_any(const void* ptr) {
 
 /* Programs that count their memory, as redis does, ask at each malloc and free. */
 size_t hak_gate_usable_size(const void* ptr) {
-  const hak_bin* bin = HAK_CFG_ASAN ? NULL : hak_gate_own_small_bin(ptr);
+  const hak_bin* bin = HAK_CFG_ASAN ? NULL : hak_gate_small_bin(hak_heap_frees, ptr);
   return HAK_LIKELY(bin != NULL) ? bin->stride : usable_size_of_any(ptr);
 }
 
@@ -486,12 +560,12 @@ size_t hak_gate_trim(void) {
   /* All is drained twice: a slab that changed owner while somebody published to it may wait in the mailbox of the former
    * one, from where the first round forwards it to another. */
   hak_shared_pool_drain_parked(UINT32_MAX);
-  hak_lifecycle_trim_common();
+  hak_lifecycle_trim_shared();
   hak_heap* heap = hak_lifecycle_enter();
   hak_unified_cache_flush(heap);
   size_t bytes = (size_t)hak_warm_pool_purge(heap);
   hak_lifecycle_leave(heap);
-  hak_lifecycle_trim_common();
+  hak_lifecycle_trim_shared();
   bytes += (size_t)(hak_shared_pool_purged_bytes() - purged_before); /* by releases, as it was too much */
   bytes += (size_t)hak_purge_all();
   errno = saved_errno;

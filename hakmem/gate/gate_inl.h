@@ -6,6 +6,7 @@
 #include "hakmem/config/config.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/hot_box/hot_box.h"
+#include "hakmem/instrument/instrument.h"
 
 /* Paranoid builds: reports a double free that the hit path would not see. False: misuse, leave the block alone. */
 bool hak_gate_audit_free(const void* ptr);
@@ -17,6 +18,14 @@ HAK_ALWAYS_INLINE void* hak_gate_grant(void* block, size_t size_bytes) {
     hak_unpoison(block, size_bytes);
   }
   return block;
+}
+
+/* For hak_gate_begin, where threads are instrumented. */
+bool hak_gate_begin_slow(const void* caller);
+
+/** hak_instrument_begin for a public function that calls malloc, and returns to `caller`; a thread without a heap gets one. */
+HAK_ALWAYS_INLINE bool hak_gate_begin(const void* caller) {
+  return HAK_UNLIKELY(hak_instrument_is_on()) && hak_gate_begin_slow(caller);
 }
 
 /** True: *block serves `size_bytes`. False: a miss, or more than HAK_SIZE_CLASS_TINY_MAX_BYTES. */

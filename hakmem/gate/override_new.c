@@ -36,9 +36,17 @@ static bool call_new_handler(void) {
   return true;
 }
 
+/* For a call of operator new that returns to `caller`. */
+static void* aligned_for(const void* caller, size_t alignment, size_t size) {
+  const bool is_outermost = hak_gate_begin(caller);
+  void* block = hak_gate_aligned(alignment, size);
+  hak_instrument_end(is_outermost);
+  return block;
+}
+
 static HAK_SLOW void* new_slow(size_t alignment, size_t size, bool may_throw) {
   for (;;) {
-    void* block = hak_gate_aligned(alignment, size);
+    void* block = aligned_for(__builtin_return_address(0), alignment, size);
     if (block != NULL) return block;
     if (!call_new_handler()) break;
   }
@@ -49,7 +57,7 @@ static HAK_SLOW void* new_slow(size_t alignment, size_t size, bool may_throw) {
 /* The nothrow forms: NULL also where the handler throws. To catch that takes C++, so the run-time's own forms are asked,
  * which call the throwing forms above them and catch. Without a shared C++ run-time the exception ends the program. */
 static HAK_SLOW void* new_nothrow_slow(size_t alignment, size_t size, const void* tag) {
-  void* block = hak_gate_aligned(alignment, size);
+  void* block = aligned_for(__builtin_return_address(0), alignment, size);
   if (block != NULL) return block;
   const bool plain = alignment <= HAK_MIN_ALIGN_BYTES;
   void* next =
@@ -60,14 +68,14 @@ static HAK_SLOW void* new_nothrow_slow(size_t alignment, size_t size, const void
 }
 
 static HAK_NOINLINE void* new_or_throw(size_t size) {
-  const bool is_outermost = hak_instrument_is_on() && hak_instrument_begin(__builtin_return_address(0));
+  const bool is_outermost = hak_gate_begin(__builtin_return_address(0));
   void* block = hak_gate_malloc_missed(size);
   hak_instrument_end(is_outermost);
   return HAK_LIKELY(block != NULL) ? block : new_slow(HAK_MIN_ALIGN_BYTES, size, true);
 }
 
 static HAK_NOINLINE void* new_or_null(size_t size, const void* tag) {
-  const bool is_outermost = hak_instrument_is_on() && hak_instrument_begin(__builtin_return_address(0));
+  const bool is_outermost = hak_gate_begin(__builtin_return_address(0));
   void* block = hak_gate_malloc_missed(size);
   hak_instrument_end(is_outermost);
   return HAK_LIKELY(block != NULL) ? block : new_nothrow_slow(HAK_MIN_ALIGN_BYTES, size, tag);

@@ -172,7 +172,7 @@ static HAK_NOINLINE void* realloc_any(void* ptr, size_t size_bytes) {
 }
 
 static HAK_NOINLINE void* realloc_instrumented(void* ptr, size_t size_bytes) {
-  const bool is_outermost = hak_instrument_begin(__builtin_return_address(0));
+  const bool is_outermost = hak_gate_begin_slow(__builtin_return_address(0));
   void* block = realloc_any(ptr, size_bytes);
   hak_instrument_end(is_outermost);
   return block;
@@ -185,8 +185,9 @@ static HAK_NOINLINE void* realloc_large(void* ptr, size_t size_bytes) {
 }
 
 void* hak_gate_realloc(void* ptr, size_t size_bytes) {
+  if (HAK_CFG_ASAN && hak_instrument_is_on()) return realloc_instrumented(ptr, size_bytes);
   if (HAK_CFG_ASAN || HAK_UNLIKELY(size_bytes == 0)) return realloc_any(ptr, size_bytes);
-  const hak_bin* bin = hak_gate_own_small_bin(ptr);
+  const hak_bin* bin = hak_gate_small_bin(hak_heap_mallocs, ptr);
   if (HAK_UNLIKELY(bin == NULL)) return realloc_large(ptr, size_bytes);
   if (size_bytes > bin->stride) {
     return size_bytes <= HAK_GROWTH_NOTED_BYTES ? move_block(ptr, bin->stride, size_bytes)

@@ -65,13 +65,17 @@ static struct {
 } heaps HAK_START_DATA;
 
 hak_atomic_u32 hak_heap_parked_total HAK_START_DATA;
+hak_atomic_u32 hak_heap_homing_total HAK_START_DATA;
 
 static hak_lock common_lock HAK_START_DATA;
+static hak_lock named_lock HAK_START_DATA;
 static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
 
 hak_heap* hak_heap_common(void) { return &common_heap; }
 
 hak_lock* hak_heap_common_lock(void) { return &common_lock; }
+
+hak_lock* hak_heap_named_lock(void) { return &named_lock; }
 
 hak_lock* hak_heap_parked_lock(void) { return &heaps.lock; }
 
@@ -79,12 +83,17 @@ hak_heap* hak_heap_first_parked_locked(void) { return heaps.parked; }
 
 hak_heap* hak_heap_first(void) { return (hak_heap*)hak_ptr_load_acquire(&heaps.all); }
 
+static void bump_locked(hak_atomic_u32* count, uint32_t by) {
+  hak_u32_store_relaxed(count, hak_u32_load_relaxed(count) + by);
+}
+
 static void park_locked(hak_heap* heap) {
   heaps.active_count--;
   hak_u32_store_relaxed(&heap->state, HAK_HEAP_PARKED);
   heap->next_parked = heaps.parked;
   heaps.parked = heap;
-  hak_u32_store_relaxed(&hak_heap_parked_total, hak_heap_parked_count() + 1);
+  bump_locked(&hak_heap_parked_total, 1);
+  bump_locked(&hak_heap_homing_total, 1);
 }
 
 void hak_heap_park(hak_heap* heap) {
@@ -99,22 +108,27 @@ static hak_heap* unpark_locked(void) {
   if (heap == NULL) return NULL;
   heaps.parked = heap->next_parked;
   heap->next_parked = NULL;
-  hak_u32_store_relaxed(&hak_heap_parked_total, hak_heap_parked_count() - 1);
+  bump_locked(&hak_heap_parked_total, -1u);
+  bump_locked(&hak_heap_homing_total, -1u);
   hak_u32_store_relaxed(&heap->state, HAK_HEAP_ACTIVE);
   return heap;
 }
 
-static hak_heap* new_heap(void) {
+static hak_heap* new_heap(hak_heap_state state, const char* name) {
   hak_heap* heap = (hak_heap*)hak_metadata_alloc(sizeof(hak_heap), 4096);
   if (heap == NULL) return NULL;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) heap->mailboxes[c].heap = heap;
-  hak_u32_store_relaxed(&heap->state, HAK_HEAP_ACTIVE);
+  for (uint32_t i = 0; i + 1 < HAK_HEAP_NAME_BYTES && name[i] != 0; i++) heap->name[i] = name[i];
+  hak_u32_store_relaxed(&heap->state, state);
   hak_lock_take(&heaps.lock);
+  if (state == HAK_HEAP_NAMED) bump_locked(&hak_heap_homing_total, 1);
   heap->next_heap = hak_heap_first();
   hak_ptr_store_release(&heaps.all, heap); /* pairs with hak_heap_first */
   hak_lock_give(&heaps.lock);
   return heap;
 }
+
+hak_heap* hak_heap_make_named(const char* name) { return new_heap(HAK_HEAP_NAMED, name); }
 
 static void set_empty(hak_bin* bin, uint32_t cap) {
   bin->end = bin->begin + cap;
@@ -176,7 +190,7 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   hak_heap* heap = unpark_locked();
   const uint32_t active_count = ++heaps.active_count;
   hak_lock_give(&heaps.lock);
-  if (heap == NULL) heap = new_heap();
+  if (heap == NULL) heap = new_heap(HAK_HEAP_ACTIVE, "");
   if (heap != NULL) {
     set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
     heap->foreign_frees = 0;
@@ -217,7 +231,7 @@ HAK_STATIC_ASSERT(sizeof bin_offsets / sizeof bin_offsets[0] == HAK_SIZE_CLASS_C
   HAK_VIEW_STRUCTURE("heap", hak_heap)                                                                          \
   HAK_VIEW_FIELDS("heap", hak_heap, in_slow_path, slow_ticks, foreign_frees, state, epoch_ms, thread_pointer,   \
                   budget.limit_bytes, budget.granted_bytes, budget.grown, budget.shrunk, counters, next_parked) \
-  HAK_VIEW_FIELDS("heap", hak_heap, next_heap) HAK_VIEW_ARRAYS("heap", hak_heap, bins, outbox, ace, mailboxes)
+  HAK_VIEW_FIELDS("heap", hak_heap, next_heap) HAK_VIEW_ARRAYS("heap", hak_heap, bins, outbox, ace, mailboxes, name)
 #define COUNTER_ROWS                                                                                                   \
   HAK_VIEW_STRUCTURE("heap_counters", hak_heap_counters)                                                               \
   HAK_VIEW_FIELDS("heap_counters", hak_heap_counters, refills, spills, remote_published, remote_merged, slabs_adopted, \

@@ -1,5 +1,6 @@
 /* Purpose: the layout of a thread's heap, and the list of heaps without a thread.
- * Owns: the thread-local heap pointers, every hak_heap, the parked-heap lock and list, the common heap and its lock.
+ * Owns: the thread-local heap pointers, every hak_heap, the parked-heap lock and list, the common heap and its lock, the
+ *   lock of the named heaps.
  * Invariants:
  *   1. In a bin, *top .. end[-1] are cached blocks, the next to go out at top. top == end: empty. top == begin: full.
  *      *end is NULL, so that the double-free check on the hit path compares with nothing when empty.
@@ -10,6 +11,8 @@
  *   5. A parked heap is touched only under the parked-heap lock.
  *   6. The empty heap is all zero and never written: every operation on it takes the slow path.
  *   7. hak_heap_mallocs and hak_heap_frees are hak_heap_current or the empty heap each.
+ *   8. A named heap is no thread's: it is used under its lock, caches nothing, and each free of a block of its comes from
+ *      afar. It stays one for good.
  * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
  * Ordering: park and adopt synchronise through the parked-heap lock. The slot store and the top store of a push are
  *   kept in program order for the sake of a fork between them.
@@ -117,14 +120,16 @@ typedef struct hak_outbox_entry {
   uint32_t room; /* blocks that may still join before it is published */
 } hak_outbox_entry;
 
-enum { HAK_OUTBOX_ENTRIES = 16 };
+enum { HAK_OUTBOX_ENTRIES = 16, HAK_HEAP_NAME_BYTES = 24 };
 
 typedef enum hak_heap_state {
   HAK_HEAP_ACTIVE = 1,
   HAK_HEAP_PARKED = 2,
   HAK_HEAP_LOST = 3,
   /** The heap for threads that are past their exit; used under its lock. */
-  HAK_HEAP_COMMON = 4
+  HAK_HEAP_COMMON = 4,
+  /** One of blocks that belong together, whoever allocates them; used under the lock of all such. */
+  HAK_HEAP_NAMED = 6
 } hak_heap_state;
 
 /** Counts of one heap. Sync: owner writes, reports read. */
@@ -168,8 +173,9 @@ typedef struct hak_heap {
   hak_mid_ace_budget budget;
   hak_mid_ace_bin ace[HAK_SIZE_CLASS_COUNT];
   hak_heap_counters counters;
-  struct hak_heap* next_parked; /* Sync: parked-heap lock */
-  struct hak_heap* next_heap;   /* all heaps; constant once listed */
+  struct hak_heap* next_parked;   /* Sync: parked-heap lock */
+  struct hak_heap* next_heap;     /* all heaps; constant once listed */
+  char name[HAK_HEAP_NAME_BYTES]; /* of a named heap, with its end; constant */
   HAK_ALIGNED(HAK_CACHE_LINE_BYTES) hak_mailbox mailboxes[HAK_SIZE_CLASS_COUNT];
 } hak_heap;
 
@@ -264,6 +270,23 @@ extern hak_atomic_u32 hak_heap_parked_total;
 
 /** Number of parked heaps; a hint. */
 HAK_ALWAYS_INLINE uint32_t hak_heap_parked_count(void) { return hak_u32_load_relaxed(&hak_heap_parked_total); }
+
+/** A new named heap, listed among all heaps. `name` is shorter than HAK_HEAP_NAME_BYTES. NULL: no memory. */
+hak_heap* hak_heap_make_named(const char* name);
+
+/** The lock of all named heaps, held over the system calls of their slow paths. */
+hak_lock* hak_heap_named_lock(void);
+
+/** Private to heap.c; for the inline look that follows. Sync: parked-heap lock writes, any reads */
+extern hak_atomic_u32 hak_heap_homing_total;
+
+/** Number of heaps whose blocks no other thread is to cache, parked and named ones; a hint. */
+HAK_ALWAYS_INLINE uint32_t hak_heap_homing_count(void) { return hak_u32_load_relaxed(&hak_heap_homing_total); }
+
+/** True when blocks of a heap in this state go home from whoever frees them. */
+HAK_ALWAYS_INLINE bool hak_heap_is_homing(uint32_t state) {
+  return state == HAK_HEAP_PARKED || state == HAK_HEAP_NAMED;
+}
 
 /** The parked-heap lock, and under it the list: first heap, then heap->next_parked. */
 hak_lock* hak_heap_parked_lock(void);

@@ -9,7 +9,7 @@ __thread uint64_t hak_instrument_bytes_left __attribute__((tls_model("initial-ex
 static __thread uint64_t bytes_left_aside __attribute__((tls_model("initial-exec")));
 
 /* Sync: atomic release, acquire */
-static struct { hak_atomic_ptr next, sample, resample, record; } hooks HAK_START_DATA;
+static struct { hak_atomic_ptr next, sample, resample, record, route; } hooks HAK_START_DATA;
 
 void hak_instrument_hook_samples(hak_instrument_next_hook next, hak_instrument_sample_hook sample,
                                  hak_instrument_resample_hook resample) {
@@ -21,6 +21,8 @@ void hak_instrument_hook_samples(hak_instrument_next_hook next, hak_instrument_s
 void hak_instrument_hook_records(hak_instrument_record_hook record) {
   hak_ptr_store_release(&hooks.record, (void*)record);
 }
+
+void hak_instrument_hook_routes(hak_instrument_route_hook route) { hak_ptr_store_release(&hooks.route, (void*)route); }
 
 void hak_instrument_want(uint32_t mode, bool wanted) {
   HAK_ASSERT((mode & ~(uint32_t)HAK_INSTRUMENT_ALL) == 0);
@@ -35,6 +37,7 @@ void hak_instrument_want(uint32_t mode, bool wanted) {
 static uint32_t possible_modes(uint32_t mode) {
   if (hak_ptr_load_acquire(&hooks.next) == NULL) mode &= ~(uint32_t)HAK_INSTRUMENT_SAMPLE;
   if (hak_ptr_load_acquire(&hooks.record) == NULL) mode &= ~(uint32_t)HAK_INSTRUMENT_RECORD;
+  if (hak_ptr_load_acquire(&hooks.route) == NULL) mode &= ~(uint32_t)HAK_INSTRUMENT_ROUTE;
   return mode;
 }
 
@@ -81,6 +84,13 @@ static void record(hak_instrument_op op, const void* ptr, size_t size_bytes) {
   hook(op, ptr, size_bytes);
 }
 
+hak_heap* hak_instrument_route(uint32_t mode, const void* caller) {
+  if ((mode & HAK_INSTRUMENT_ROUTE) == 0) return NULL;
+  const void* outer = hak_instrument_caller();
+  const hak_instrument_route_hook route = (hak_instrument_route_hook)hak_ptr_load_acquire(&hooks.route);
+  return route(outer != NULL ? outer : caller);
+}
+
 void* hak_instrument_on_malloc(uint32_t mode, void* block, size_t size_bytes) {
   if ((mode & HAK_INSTRUMENT_SAMPLE) != 0 && block != NULL && HAK_UNLIKELY(count(size_bytes))) {
     const hak_instrument_sample_hook sample = (hak_instrument_sample_hook)hak_ptr_load_acquire(&hooks.sample);
@@ -116,5 +126,6 @@ void hak_instrument_reset_for_test(void) {
   hak_ptr_store_release(&hooks.sample, NULL);
   hak_ptr_store_release(&hooks.resample, NULL);
   hak_ptr_store_release(&hooks.record, NULL);
+  hak_ptr_store_release(&hooks.route, NULL);
   (void)hak_instrument_follow();
 }

@@ -4,12 +4,12 @@
  *   1. A thread whose mode is 0 runs the same instructions on its hit paths as if this box were not there.
  *   2. A thread takes up what is wanted in its next slow path, and when it starts. One that takes none goes on as it was;
  *      it allocates from what it has itself freed, so that it neither grows nor leaks.
- *   3. While a thread samples, each of its mallocs takes the slow path; while it records, each free too.
+ *   3. While a thread samples or routes, each of its mallocs takes the slow path; while it records, each free too.
  *   4. A hook is set before its mode is wanted, and never taken away.
  * Threads: any may say what is wanted; a thread's mode and countdown are its own. What is wanted may also be written from
  *   another process (the view).
  * Ordering: hooks are set by release and read by acquire. The word itself is relaxed: a thread is late by a slow path anyway.
- * Cost: off: a comparison in slow paths. On: about 20 instructions a malloc, 60 where it is recorded.
+ * Cost: off: a comparison in slow paths. On: about 20 instructions a malloc, 60 where it is recorded, 30 where it is routed.
  * Fails: never.
  * Fork: inherited. */
 #ifndef HAKMEM_INSTRUMENT_INSTRUMENT_H_
@@ -28,9 +28,11 @@ enum {
   HAK_INSTRUMENT_SAMPLE = 1,
   /** Calls the `record` hook at each malloc, free and change of size. */
   HAK_INSTRUMENT_RECORD = 2,
-  HAK_INSTRUMENT_ALL = 3,
   /** In what is wanted, besides: threads have to look, since some may do something. Set once, it stays. */
-  HAK_INSTRUMENT_LOOK = 4
+  HAK_INSTRUMENT_LOOK = 4,
+  /** Asks the `route` hook for each small block. */
+  HAK_INSTRUMENT_ROUTE = 8,
+  HAK_INSTRUMENT_ALL = HAK_INSTRUMENT_SAMPLE | HAK_INSTRUMENT_RECORD | HAK_INSTRUMENT_ROUTE
 };
 
 /** What `record` is told of. A block that realloc moves is freed and allocated. */
@@ -53,10 +55,13 @@ typedef void* (*hak_instrument_sample_hook)(void* block, size_t size_bytes);
 typedef void (*hak_instrument_resample_hook)(void* block, const void* was, size_t size_bytes, bool is_sampled);
 /** RECORD. */
 typedef void (*hak_instrument_record_hook)(hak_instrument_op op, const void* ptr, size_t size_bytes);
+/** ROUTE: the named heap that serves a call that returns to `caller`; NULL: the thread's own. */
+typedef hak_heap* (*hak_instrument_route_hook)(const void* caller);
 
 void hak_instrument_hook_samples(hak_instrument_next_hook next, hak_instrument_sample_hook sample,
                                  hak_instrument_resample_hook resample);
 void hak_instrument_hook_records(hak_instrument_record_hook record);
+void hak_instrument_hook_routes(hak_instrument_route_hook route);
 
 /** Wants `mode`, a set of modes, of every thread, or no longer. Their hooks are set. */
 void hak_instrument_want(uint32_t mode, bool wanted);
@@ -97,11 +102,21 @@ HAK_ALWAYS_INLINE void hak_instrument_end(bool is_outermost) {
 /** True when the thread has to follow: it may be instrumented, or is to be. Where a slow path begins. */
 HAK_ALWAYS_INLINE bool hak_instrument_is_on(void) { return hak_instrument_wanted() != 0; }
 
+/** True when the thread routes, does no more, and that is what is wanted of it. */
+HAK_ALWAYS_INLINE bool hak_instrument_only_routes(void) {
+  return hak_instrument_mode == HAK_INSTRUMENT_ROUTE &&
+         hak_instrument_wanted() == (HAK_INSTRUMENT_ROUTE | HAK_INSTRUMENT_LOOK);
+}
+
 /** The thread does from now on what is wanted. Returns that. */
 uint32_t hak_instrument_follow(void);
 
 /** Makes `heap` the calling thread's, as its mode has it. */
 void hak_instrument_set_heap(hak_heap* heap);
+
+/** In a mode: the named heap that serves a call that returns to `caller`, or the outer one that it is part of. NULL: the
+ *  thread's own does. */
+hak_heap* hak_instrument_route(uint32_t mode, const void* caller);
 
 /** In a mode: `block`, allocated for `size_bytes`, is counted and recorded. Returns what the program gets, of the same
  *  class as `block`. NULL is recorded, and returned. */

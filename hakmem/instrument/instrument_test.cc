@@ -40,6 +40,9 @@ void Resized(void* block, const void* was, size_t bytes, bool is_sampled) {
   resamples.push_back({block, was, bytes, is_sampled});
 }
 
+// The caller, as if it were a heap.
+hak_heap* Route(const void* caller) { return static_cast<hak_heap*>(const_cast<void*>(caller)); }
+
 void Recorded(hak_instrument_op op, const void* ptr, size_t bytes) { records.push_back({op, ptr, bytes}); }
 
 class Instrument : public testing::Test {
@@ -51,6 +54,7 @@ class Instrument : public testing::Test {
     replacement = nullptr;
     hak_instrument_hook_samples(Next, Sample, Resized);
     hak_instrument_hook_records(Recorded);
+    hak_instrument_hook_routes(Route);
   }
 
   void TearDown() override {
@@ -81,9 +85,25 @@ TEST_F(Instrument, Invariant3TheHeapsOfTheHitPathsFollowTheMode) {
   check(0, true, true);
   check(HAK_INSTRUMENT_SAMPLE, false, true);
   check(HAK_INSTRUMENT_RECORD, false, false);
+  check(HAK_INSTRUMENT_ROUTE, false, true);
   check(HAK_INSTRUMENT_ALL, false, false);
   check(HAK_INSTRUMENT_SAMPLE, false, true);
   check(0, true, true);
+  hak_heap_park(heap_);
+}
+
+TEST_F(Instrument, RoutesByTheOutermostCall) {
+  hak_instrument_set_heap(heap_);
+  EXPECT_EQ(hak_instrument_route(Want(HAK_INSTRUMENT_SAMPLE), &block_), nullptr) << "not in this mode";
+  const uint32_t mode = Want(HAK_INSTRUMENT_ROUTE);
+  EXPECT_EQ(static_cast<void*>(hak_instrument_route(mode, &block_)), &block_);
+  ASSERT_TRUE(hak_instrument_begin(&other_));
+  EXPECT_EQ(static_cast<void*>(hak_instrument_route(mode, &block_)), &other_);
+  hak_instrument_end(true);
+  hak_instrument_hook_routes(nullptr);
+  hak_instrument_want(HAK_INSTRUMENT_ALL, false);
+  (void)hak_instrument_follow();
+  EXPECT_EQ(Want(HAK_INSTRUMENT_ROUTE), 0u) << "nobody would know where to";
   hak_heap_park(heap_);
 }
 
@@ -115,6 +135,7 @@ TEST_F(Instrument, Invariant2AThreadIsAsItWasUntilItFollows) {
 
 TEST_F(Instrument, WhatHasNoHookOrDoesNotExistIsNotDone) {
   hak_instrument_hook_samples(nullptr, nullptr, nullptr);
+  hak_instrument_hook_routes(nullptr);
   EXPECT_EQ(Want(HAK_INSTRUMENT_ALL), static_cast<uint32_t>(HAK_INSTRUMENT_RECORD));
   hak_instrument_hook_records(nullptr);
   hak_instrument_want(HAK_INSTRUMENT_ALL, false);

@@ -17,6 +17,7 @@
 #include "hakmem/recorder/recorder.h"
 #include "hakmem/report/report.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/sites/sites.h"
 #include "hakmem/unified_cache/unified_cache.h"
 #include "hakmem/view/view.h"
 #include "hakmem/whale_cache/whale_cache.h"
@@ -42,6 +43,7 @@ static void before_fork(void) {
   if (hak_lock_is_inside()) return;
   hak_lock_take(hak_ctl_lock());
   hak_lock_take(hak_heap_common_lock());
+  hak_lock_take(hak_heap_named_lock());
   hak_lock_take(hak_profile_lock());
   hak_lock_take(hak_heap_parked_lock());
   hak_lock_take(hak_shared_pool_lock());
@@ -58,6 +60,7 @@ static void after_fork_parent(void) {
   hak_lock_give(hak_shared_pool_lock());
   hak_lock_give(hak_heap_parked_lock());
   hak_lock_give(hak_profile_lock());
+  hak_lock_give(hak_heap_named_lock());
   hak_lock_give(hak_heap_common_lock());
   hak_lock_give(hak_ctl_lock());
 }
@@ -73,6 +76,7 @@ static void after_fork_child(void) {
   hak_lock_reset(hak_shared_pool_lock());
   hak_lock_reset(hak_heap_parked_lock());
   hak_lock_reset(hak_profile_lock());
+  hak_lock_reset(hak_heap_named_lock());
   hak_lock_reset(hak_heap_common_lock());
   hak_lock_reset(hak_ctl_lock());
   /* Its next slow path comes by hak_lifecycle_enter_slow, which starts the thread: most children call exec before. */
@@ -222,13 +226,28 @@ void hak_lifecycle_leave_common(hak_heap* heap) {
   hak_release_aborts();
 }
 
-void hak_lifecycle_trim_common(void) { hak_lifecycle_leave_common(enter_common()); }
+static void trim_named(void) {
+  if (hak_heap_homing_count() == hak_heap_parked_count()) return; /* there is none */
+  hak_hold_aborts();
+  hak_lock_take(hak_heap_named_lock());
+  for (hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
+    if (hak_u32_load_relaxed(&heap->state) == HAK_HEAP_NAMED) hak_unified_cache_flush(heap);
+  }
+  hak_lock_give(hak_heap_named_lock());
+  hak_release_aborts();
+}
+
+void hak_lifecycle_trim_shared(void) {
+  hak_lifecycle_leave_common(enter_common());
+  trim_named();
+}
 
 __attribute__((constructor)) static void on_library_start(void) {
   const int saved_errno = errno;
   ensure_started();
   hak_config_load(environ);
   hak_recorder_start();
+  hak_sites_start();
   if (hak_config_get(HAK_OPTION_FLIGHT_RECORDER)) hak_lifecycle_guard_forks(); /* a child is told from its parent */
   hak_postmortem_start();
   if (hak_config_get(HAK_OPTION_VERBOSE)) hak_report_hello(STDERR_FILENO);

@@ -34,9 +34,9 @@ bool hak_lifecycle_forks_are_guarded(void);
 hak_heap* hak_lifecycle_enter_slow(void);
 void hak_lifecycle_leave_common(hak_heap* heap);
 
-/** Takes in what other threads have freed of the common heap's blocks, and releases its empty slabs. Its next use would
- *  do the same, but there may be none. The caller is in no heap. */
-void hak_lifecycle_trim_common(void);
+/** Takes in what threads have freed of the blocks of the common heap and of the named ones, and releases their empty slabs.
+ *  Their next use would do the same, but there may be none. The caller is in no heap. */
+void hak_lifecycle_trim_shared(void);
 
 /** The heap to work on in a slow path, entered: the thread's own (made now if it has none yet), or the common heap with
  *  its lock held. Never NULL. */

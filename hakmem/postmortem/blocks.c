@@ -27,12 +27,14 @@ static hak_registry_entry look_up(const void* address) {
 }
 
 static hak_holder holder_of(const hak_heap* heap) {
-  hak_holder out = {heap, 0, 0};
+  hak_holder out = {heap, 0, 0, ""};
   const void* thread_pointer = NULL;
   if (heap == NULL || !hak_peek(&heap->state, &out.state, sizeof out.state)) return out;
   if (out.state == HAK_HEAP_ACTIVE && hak_peek(&heap->thread_pointer, &thread_pointer, sizeof thread_pointer)) {
     out.thread = hak_peek_thread(thread_pointer);
   }
+  if (out.state == HAK_HEAP_NAMED && !hak_peek(heap->name, out.name, sizeof out.name)) out.name[0] = 0;
+  out.name[sizeof out.name - 1] = 0;
   return out;
 }
 

@@ -3,6 +3,7 @@
 #define HAKMEM_POSTMORTEM_BLOCKS_INL_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/heap/heap.h"
 #include "hakmem/slab/slab.h"
 
 HAK_BEGIN_DECLS
@@ -32,9 +33,10 @@ typedef enum hak_block_state {
 
 /** A heap that has something to do with a block. */
 typedef struct hak_holder {
-  const void* heap; /* NULL: none */
-  uint32_t state;   /* hak_heap_state */
-  uint32_t thread;  /* 0: not known, or it has ended */
+  const void* heap;               /* NULL: none */
+  uint32_t state;                 /* hak_heap_state */
+  uint32_t thread;                /* 0: not known, or it has ended */
+  char name[HAK_HEAP_NAME_BYTES]; /* of a named heap */
 } hak_holder;
 
 typedef struct hak_place {

@@ -13,6 +13,10 @@ static void print_holder(hak_print* out, const hak_holder* holder) {
     case HAK_HEAP_PARKED: hak_print_str(out, "a thread that has ended"); break;
     case HAK_HEAP_LOST: hak_print_str(out, "a thread that vanished in a fork"); break;
     case HAK_HEAP_COMMON: hak_print_str(out, "threads that are ending"); break;
+    case HAK_HEAP_NAMED:
+      hak_print_str(out, "site rules, class ");
+      hak_print_str(out, holder->name);
+      break;
     default: hak_print_str(out, "nobody"); break;
   }
 }

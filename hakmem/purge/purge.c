@@ -22,6 +22,7 @@ static hak_atomic_u64 age_due_ms HAK_START_DATA;
 /* Gives all that is free back. Returns the bytes of whales; the shared pool counts its own. */
 static HAK_NOINLINE uint64_t give_all(uint64_t now_ms) {
   hak_shared_pool_drain_parked(UINT32_MAX);
+  hak_shared_pool_drain_named();
   hak_shared_pool_drain_complete();
   hak_shared_pool_purge(now_ms, 0);
   return hak_whale_cache_purge(now_ms, 0);
@@ -59,6 +60,7 @@ uint64_t hak_purge_tick(void) {
   const uint64_t start_ns = hak_latency_start();
   hak_shared_pool_drain_parked(PARKED_HEAPS_PER_PURGE);
   hak_shared_pool_drain_common();
+  hak_shared_pool_drain_named();
   hak_shared_pool_drain_complete();
   hak_shared_pool_purge(now_ms, decay_ms);
   if (ages != 0) {

@@ -334,7 +334,9 @@ static hak_slab* take_orphan_locked(hak_heap* orphan, uint32_t size_class) {
 }
 
 static hak_slab* adopt_orphan_slab(hak_heap* heap, uint32_t size_class) {
-  if (hak_heap_parked_count() == 0 || !try_take_parked_lock()) return NULL;
+  if (hak_heap_parked_count() == 0) return NULL;
+  /* What others have left behind is mixed with what a named heap is to be kept apart from. */
+  if (hak_u32_load_relaxed(&heap->state) == HAK_HEAP_NAMED || !try_take_parked_lock()) return NULL;
   hak_slab* slab = NULL;
   hak_heap* orphan = hak_heap_first_parked_locked();
   for (uint32_t i = 0; slab == NULL && orphan != NULL && i < ORPHANS_PER_ACQUIRE; i++) {
@@ -641,6 +643,24 @@ void hak_shared_pool_drain_common(void) {
   if (hak_lock_try_take(hak_heap_common_lock())) {
     drain_heap_locked(hak_heap_common());
     hak_lock_give(hak_heap_common_lock());
+  }
+  hak_release_aborts();
+  settle_free();
+}
+
+/* Under the lock of the named heaps, which a slow path of one of them may hold while it comes by here: it is not tried again. */
+static void drain_named_locked(void) {
+  for (hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
+    if (hak_u32_load_relaxed(&heap->state) == HAK_HEAP_NAMED) drain_heap_locked(heap);
+  }
+}
+
+void hak_shared_pool_drain_named(void) {
+  if (hak_heap_homing_count() == hak_heap_parked_count()) return;
+  hak_hold_aborts();
+  if (hak_lock_try_take(hak_heap_named_lock())) {
+    drain_named_locked();
+    hak_lock_give(hak_heap_named_lock());
   }
   hak_release_aborts();
   settle_free();

@@ -18,7 +18,7 @@
  *   or purge stay lost; the sums by which surplus is told count them.
  *
  * Stages of an acquire, in turn:
- *   orphan's partial slab -> (what others have freed whole is released) -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
+ *   orphan's partial slab (not for a named heap) -> (what others have freed whole is released) -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
  * Tiers by free units: 1..15 hot, fill these first; 16..31 draining, leave these alone, so that they empty and go
  * back whole; 32 empty. */
 #ifndef HAKMEM_SHARED_POOL_SHARED_POOL_H_
@@ -76,6 +76,9 @@ void hak_shared_pool_drain_complete(void);
 
 /** As hak_shared_pool_drain_parked for the common heap: its next user would do it too, but there may be none for long. */
 void hak_shared_pool_drain_common(void);
+
+/** The same for the named heaps. Does nothing when somebody else, or the caller, holds their lock. */
+void hak_shared_pool_drain_named(void);
 
 /** Gives memory back that has been free for `decay_ms` (0: all of it) at `now_ms`: dirty free units, empty
  *  SuperSlabs. Returns the bytes given back. */

@@ -11,6 +11,7 @@
 #include "hakmem/recorder/recorder.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/sites/sites.h"
 #include "hakmem/size_class/size_class.h"
 #include "hakmem/slab/slab.h"
 #include "hakmem/whale_cache/whale_cache.h"
@@ -49,5 +50,5 @@ const hak_view_header hak_view = {
     .root_bytes = sizeof(hak_view_root),
     .parts = {&hak_view_own, &hak_checks_view, &hak_config_view, &hak_os_view, &hak_registry_view, &hak_metadata_view,
               &hak_heap_view, &hak_shared_pool_view, &hak_superslab_view, &hak_empty_cache_view, &hak_whale_cache_view,
-              &hak_latency_view, &hak_profile_view, &hak_recorder_view},
+              &hak_latency_view, &hak_profile_view, &hak_recorder_view, &hak_sites_view},
 };

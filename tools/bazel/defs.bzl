@@ -26,6 +26,7 @@ LAYERS = {
     "remote_free": 5,
     "recorder": 6,
     "shared_pool": 6,
+    "sites": 6,
     "whale_cache": 6,
     "profile": 7,
     "purge": 7,

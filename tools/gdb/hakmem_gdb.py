@@ -161,7 +161,7 @@ def _print_slab(value: gdb.Value) -> str:
 
 
 def _print_heap(value: gdb.Value) -> str:
-    state = {1: "active", 2: "parked", 3: "lost", 4: "common"}.get(int(value["state"]["raw"]), "unused")
+    state = {1: "active", 2: "parked", 3: "lost", 4: "common", 6: "class"}.get(int(value["state"]["raw"]), "unused")
     counters = value["counters"]
     return f"{state} heap: {int(counters['refills']['raw'])} refills, {int(counters['spills']['raw'])} spills"
 

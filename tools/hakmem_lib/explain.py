@@ -208,6 +208,8 @@ class Explainer:
             return self._thread(heap.thread[0]) if heap.thread else "a thread"
         if heap.state == "parked":
             return "a thread that has ended"
+        if heap.state == "class":
+            return f"site rules, class {heap.name}"
         return "a thread that vanished in a fork" if heap.state == "lost" else "threads that are ending"
 
     def _thread(self, number: int) -> str:

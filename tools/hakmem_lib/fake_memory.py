@@ -38,7 +38,7 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     "heap": [
         ("next_heap", 8, 1), ("state", 4, 1), ("thread_pointer", 8, 1), ("in_slow_path", 4, 1), ("budget.limit_bytes", 8, 1),
         ("budget.granted_bytes", 8, 1), ("budget.grown", 8, 1), ("budget.shrunk", 8, 1), ("counters", 0, 1),
-        ("outbox", 0, 2), ("mailboxes", 0, len(CLASSES)), ("bins", 0, len(CLASSES)),
+        ("outbox", 0, 2), ("mailboxes", 0, len(CLASSES)), ("bins", 0, len(CLASSES)), ("name", 1, 24),
     ],
     "whale": [("size_bytes", 8, 1), ("base", 8, 1), ("freed_ms", 8, 1), ("older", 8, 1)],
     "whale_list": [("oldest", 8, 1), ("newest", 8, 1)],

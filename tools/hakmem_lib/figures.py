@@ -161,7 +161,7 @@ def _thread(heap: Heap, slabs: int, slab_bytes: int, taken_bytes: int) -> Report
         "heap": f"{heap.address:#x}",
         "state": heap.state,
         "tid": heap.thread[0] if heap.thread else None,
-        "name": heap.thread[1] if heap.thread else None,
+        "name": heap.thread[1] if heap.thread else heap.name or None,
         "slabs": slabs,
         "slab_bytes": slab_bytes,
         "taken_bytes": taken_bytes,

@@ -26,7 +26,7 @@ REGISTRY_NONE, REGISTRY_WHALE, REGISTRY_SPAN, REGISTRY_LAST_TAG = 0, 1, 2, 15
 _NO_WINDOW = 1 << 63
 _LEAF_UNITS = 1 << 16
 
-_STATES = {1: "active", 2: "parked", 3: "lost", 4: "common"}
+_STATES = {1: "active", 2: "parked", 3: "lost", 4: "common", 6: "class"}
 _HEAPS_MOST = 1 << 20
 _WHALES_MOST = 1 << 24
 
@@ -145,10 +145,10 @@ class Bin:
 
 @dataclasses.dataclass
 class Heap:
-    """A thread's heap."""
+    """A thread's heap, or that of a class of the site rules."""
 
     address: int
-    state: str  # active, parked, lost or common
+    state: str  # active, parked, lost, common or class
     thread_pointer: int
     thread: Optional[tuple[int, str]]  # number and name, where known
     bins: list[Bin]
@@ -161,6 +161,7 @@ class Heap:
     caps_grown: int
     caps_shrunk: int
     in_slow_path: bool
+    name: str = ""  # of a class
 
     @property
     def cached_bytes(self) -> int:
@@ -594,6 +595,7 @@ class Walker:
             caps_grown=record["budget.grown"],
             caps_shrunk=record["budget.shrunk"],
             in_slow_path=record["in_slow_path"] != 0,
+            name=record.bytes_of("name").split(b"\0")[0].decode("ascii", "replace") if state == "class" else "",
         )
 
     def _class_counts(self, counters: Record, name: str, shift: int) -> tuple[int, ...]:

@@ -111,6 +111,12 @@ class Whole(HeapTest):
         self.hakmem.set("heap", self.hakmem.roots["common_heap"][0], state=4)
         self.assertEqual([found.state for found in self.walker.snapshot().heaps], ["common"])
 
+    def test_the_heap_of_a_class_of_site_rules_has_its_name(self) -> None:
+        found = self.hakmem.heap(state=6)
+        self.hakmem.memory.write(self.hakmem.at("heap", found, "name"), b"long\0")
+        heap = self.walker.snapshot().heaps[0]
+        self.assertEqual((heap.state, heap.name, heap.thread), ("class", "long", None))
+
     def test_slow_paths_by_class(self) -> None:
         owner = self.hakmem.heap()
         counters = self.hakmem.at("heap", owner, "counters")

@@ -114,6 +114,8 @@ TABLE: dict[str, dict[str, Union[str, Case, list[Case]]]] = {
         "cannot be written": [
             (["-s", "0.1", "-o", "{file}/a", "{known}"], f"cannot write to {{file}}/a: {NO_FOLDER}"),
             (["--lib", LIBRARY, "-o", "{file}", "true"], f"cannot write to {{file}}: {NO_FOLDER}"),
+            (["--site-rules", "{file}", "{known}"], "{file} is there already, and left alone"),
+            (["--lib", LIBRARY, "--site-rules", "/no/such/rules", "true"], f"cannot write /no/such/rules: {NO_FILE}"),
         ],
     },
     "map": {

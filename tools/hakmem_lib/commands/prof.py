@@ -17,7 +17,7 @@ from typing import NoReturn, Optional
 from tools.hakmem_lib import library, memory, output
 from tools.hakmem_lib import view as views_of
 from tools.hakmem_lib.errors import CommandError
-from tools.hakmem_lib.profile import data
+from tools.hakmem_lib.profile import data, site_rules
 from tools.hakmem_lib.profile.report import Report
 
 SUMMARY = "a sampled heap profile: who holds, leaks and pins memory"
@@ -39,6 +39,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--seconds", type=_positive, metavar="N", help="PID: how long to sample (10)")
     parser.add_argument("--older", type=_positive, metavar="SECONDS", help="leak view: only what is older than that")
     parser.add_argument("--top", type=_count, default=10, metavar="N", help="rows of a table (10)")
+    parser.add_argument("--site-rules", metavar="FILE", help="write a rule for each call site whose blocks keep half-empty slabs, for HAKMEM_SITE_RULES")
     parser.add_argument("--lib", metavar="PATH", help="libhakmem.so to preload (default: this checkout's, built now)")
 
 
@@ -61,13 +62,15 @@ def run(options: argparse.Namespace) -> int:
         options.arguments = []
     if options.output is not None:
         output.make_folder(options.output)
+    if options.site_rules is not None:
+        site_rules.check(options.site_rules)
     if target.isdecimal():
-        _print(_of_process(target, options), options, sys.stdout)
+        _print_all([_of_process(target, options)], options, sys.stdout)
         return 0
     if data.is_profile(target):
         if options.bytes is not None or options.seconds is not None:
             raise CommandError("--bytes and --seconds are for a process; a file has been sampled already")
-        _print(data.read_file(target), options, sys.stdout)
+        _print_all([data.read_file(target)], options, sys.stdout)
         return 0
     return _run_program(options)
 
@@ -102,10 +105,7 @@ def _run_program(options: argparse.Namespace) -> int:
         )
     for profile in profiles:
         profile.name = f"{os.path.basename(options.target)} ({profile.pid})" if len(profiles) > 1 else os.path.basename(options.target)
-        if len(profiles) == 1 or options.output is None:
-            _print(profile, options, sys.stderr)
-        else:
-            _print(profile, options, sys.stderr, os.path.join(options.output, str(profile.pid)))
+    _print_all(profiles, options, sys.stderr)
     return status if status >= 0 else 128 - status
 
 
@@ -180,11 +180,18 @@ def _sleep(process: memory.LiveProcess, seconds: float) -> None:
 # --- both ---
 
 
-def _print(profile: data.Profile, options: argparse.Namespace, to, folder: Optional[str] = None) -> None:  # type: ignore[no-untyped-def]
+def _print_all(profiles: list[data.Profile], options: argparse.Namespace, to) -> None:  # type: ignore[no-untyped-def]
     older_ms = None if options.older is None else options.older * 1000
-    report = Report.of(profile, older_ms)
+    reports = [Report.of(profile, older_ms) for profile in profiles]
+    for report in reports:
+        is_one_of_many = len(reports) > 1 and options.output is not None
+        _print(report, options, to, os.path.join(options.output, str(report.profile.pid)) if is_one_of_many else options.output)
+    if options.site_rules is not None:
+        print(f"\n{site_rules.save(options.site_rules, reports)}", file=to)
+
+
+def _print(report: Report, options: argparse.Namespace, to, folder: Optional[str]) -> None:  # type: ignore[no-untyped-def]
     print(report.as_text(options.top), end="", file=to)
-    folder = folder or options.output
     if folder is not None:
         written = report.save(folder, options.top)
         print(f"\nwritten: {', '.join(str(path) for path in written)}", file=to)

@@ -65,7 +65,7 @@ def of_walk(walker: heaps.Walker, snapshot: heaps.Snapshot, page_bytes: int) -> 
         page_bytes=page_bytes,
         classes=[(row.block_bytes, row.blocks, row.units) for row in snapshot.classes],
         heaps=[
-            model.Heap(found.address, found.state, *(found.thread or (None, ""))) for found in snapshot.heaps
+            model.Heap(found.address, found.state, *(found.thread or (None, found.name))) for found in snapshot.heaps
         ],
         superslabs=[
             model.SuperSlab(

@@ -113,7 +113,7 @@ class Whale:
 
 @dataclasses.dataclass
 class Heap:
-    """A thread's heap."""
+    """A thread's heap, or one of site rules, with the name of its class."""
 
     address: int
     state: str

@@ -157,7 +157,8 @@ class Heap {
   ownerName(index) {
     const owner = this.owners[index];
     if (!owner) return "no thread";
-    return owner.tid ? `${owner.tid} ${owner.name}` : `${owner.state} heap ${hex(owner.address)}`;
+    const isNamed = owner.tid || owner.name;
+    return isNamed ? `${owner.tid || owner.state} ${owner.name}` : `${owner.state} heap ${hex(owner.address)}`;
   }
 }
 

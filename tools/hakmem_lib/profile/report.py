@@ -74,7 +74,7 @@ class Report:
             return f"{heading}\n"
         table = [("", "bytes", "share", "blocks")]
         for stack, part in rows[:top]:
-            table.append((_brief(stack), size(part.bytes), percent(part.bytes, whole.bytes), f"{part.blocks:,.0f}"))
+            table.append((brief(stack), size(part.bytes), percent(part.bytes, whole.bytes), f"{part.blocks:,.0f}"))
         out = f"{heading}\n{columns(table)}"
         if rows[top:]:
             rest = sum(part.bytes for _, part in rows[top:])
@@ -120,7 +120,7 @@ def _module(place: Place) -> str:
     return place.mapping.path if place.mapping is not None else ""
 
 
-def _brief(stack: list[Place]) -> str:
+def brief(stack: list[Place]) -> str:
     """The innermost call with its line, and a few of its callers."""
     lines = [line for place in stack for line in place.lines]
     if not lines:
