@@ -16,7 +16,7 @@ from tools.hakmem_lib.text import counted, percent, size
 
 _BARS = " ▁▂▃▄▅▆▇█"
 HISTORY = 48
-BAR = 12
+BAR = 8
 
 #: What classes are sorted by: label, and the key.
 SORTS = (
