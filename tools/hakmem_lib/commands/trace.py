@@ -20,6 +20,7 @@ from tools.hakmem_lib.traces import summary, tools
 
 SUMMARY = "record every allocation of a program, or say what a trace has"
 _MAGIC = b"HAKTRACE"
+_SHOWN = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,14 +82,15 @@ def _record(options: argparse.Namespace) -> int:
     program = shutil.which(options.program)
     if program is None:
         raise CommandError(f"no such program: {options.program}")
-    output = pathlib.Path(options.output or f"{pathlib.Path(options.program).name}.trace").absolute()
+    named = pathlib.Path(options.output or f"{pathlib.Path(options.program).name}.trace")
+    output = named.absolute()  # the program may go elsewhere
     _make_way(output)
     found = tools.find(options.tools)
     column = allocators.one(options.allocator, options.lib)
     libraries = [found.recorder, *map(pathlib.Path, column.libraries)]
     environment = library.preloaded({**os.environ, "HAKTRACE_FILE": str(output)}, *libraries)
     status = _wait(_start(program, [options.program, *options.arguments], environment))
-    _report(found, output)
+    _report(found, output, named.parent)
     return status
 
 
@@ -143,15 +145,19 @@ def _wait(child: int) -> int:
     return 128 - status if status < 0 else status
 
 
-def _report(found: tools.Tools, output: pathlib.Path) -> None:
+def _report(found: tools.Tools, output: pathlib.Path, folder: pathlib.Path) -> None:
+    """The traces with the most operations, under the names that lead to them from here."""
+    traces = [(path, tools.summary(found, path)) for path in _traces(output)]
+    traces.sort(key=lambda trace: -trace[1]["operations"])
     rows = []
-    for path in _traces(output):
-        figures = tools.summary(found, path)
+    for path, figures in traces[:_SHOWN]:
         operations = figures["operations"]
         each = figures["records_bytes"] / operations if operations else 0
         how = "" if figures["has_exited"] else "did not end by exit()"
-        rows.append((str(path), tools.program_name(figures), f"{operations:,} operations", f"{each:.1f} bytes each", how))
-    if not rows:
-        print("hakmem trace: nothing was recorded: the program is static, set-user-ID, or allocates nothing", file=sys.stderr)
-    else:
-        print(columns(rows, indent=0, left=2), end="", file=sys.stderr)
+        row = (str(folder / path.name), tools.program_name(figures), counted(operations, "operation"), f"{each:.1f} bytes each")
+        rows.append((*row, how))
+    text = columns(rows, indent=0, left=2)
+    if traces[_SHOWN:]:
+        rest = sum(figures["operations"] for _, figures in traces[_SHOWN:])
+        text += f"and {counted(len(traces) - _SHOWN, 'more trace')} with {counted(rest, 'operation')}: {folder / output.name}.*\n"
+    print(text or "hakmem trace: nothing was recorded: the program is static, set-user-ID, or allocates nothing\n", end="", file=sys.stderr)

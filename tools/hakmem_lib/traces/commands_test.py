@@ -55,6 +55,21 @@ class Trace(CommandTest):
         self.record(RECORDED, "functions")
         self.assertEqual([path.name for path in self.folder.iterdir()], ["it.trace"])
 
+    def test_many_processes(self) -> None:
+        """Those with the most operations are named first, and as they are found from where the command was given."""
+        script = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18; do "$0" functions; done'
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "tools.hakmem_lib", "trace", "--tools", TOOLS, "--lib", LIBRARY,
+             "-o", os.path.relpath(self.folder / "many"), "--", "bash", "-c", script, RECORDED],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        lines = done.stderr.splitlines()
+        self.assertEqual((done.returncode, len(lines)), (0, 17), done.stderr)
+        self.assertTrue(all(line.startswith(os.path.relpath(self.folder / "many")) for line in lines[:16]), done.stderr)
+        counts = [int(line.split("operation")[0].split()[-1].replace(",", "")) for line in lines[:16]]
+        self.assertEqual(counts, sorted(counts, reverse=True))
+        self.assertRegex(lines[16], r"^and \d+ more traces? with [\d,]+ operations: .*many\.\*$")
+
     def test_status_is_the_programs(self) -> None:
         for script, status in (("exit 7", 7), ("kill -9 $$", 137)):
             done = hakmem("trace", "--tools", TOOLS, "--lib", LIBRARY, "-o", str(self.folder / "t"), "--", "sh", "-c", script)
