@@ -17,6 +17,7 @@ import struct
 from typing import Any, BinaryIO, Iterator, Optional
 
 from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 
 from tools.hakmem_lib.errors import CommandError
@@ -86,7 +87,7 @@ class CoreFile(Memory):
                     self._note(note, elf.header["e_machine"])
         except OSError as error:
             raise CommandError(f"cannot read {path}: {error.strerror}") from error
-        except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
+        except (ELFError, ConstructError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
             raise CommandError(f"{path} is no core file that can be read: {error or 'it is cut off'}") from error
         if not self._segments:
             raise CommandError(f"{path} has no memory in it")

@@ -12,6 +12,7 @@ import struct
 from typing import BinaryIO, Iterator, Optional
 
 from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
@@ -65,7 +66,7 @@ def _symbol_address(memory: Memory, parts: list[Mapping]) -> Optional[int]:
             elf = ELFFile(file)
             value = _symbol_value(elf, file)
             bias = None if value is None else _bias(elf, parts)
-        except (ELFError, ValueError, KeyError, struct.error):
+        except (ELFError, ConstructError, ValueError, KeyError, struct.error):
             return None
     return None if value is None or bias is None else value + bias
 
