@@ -87,7 +87,9 @@ class CoreFile(Memory):
                     self._note(note, elf.header["e_machine"])
         except OSError as error:
             raise CommandError(f"cannot read {path}: {error.strerror}") from error
-        except (ELFError, ConstructError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
+        except ConstructError as error:
+            raise CommandError(f"{path} is no core file that can be read: a note of it is damaged") from error
+        except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
             raise CommandError(f"{path} is no core file that can be read: {error or 'it is cut off'}") from error
         if not self._segments:
             raise CommandError(f"{path} has no memory in it")
