@@ -1,5 +1,6 @@
 // Each way to ask for memory, from a function of its own and from `other`. Prints the ways by which a block came to lie in
-// the 64 KiB of another one's: with a rule for each `keep_` function there are none, without rules all.
+// the 64 KiB of another one's: with a rule for each `keep_` function there are none, without rules all. With an argument: frees
+// a block twice.
 #include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -102,7 +103,13 @@ void* CheckAll(void*) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char**) {
+  if (argc > 1) {
+    keep_malloc();
+    free(kept);
+    free(kept);
+    return 4;
+  }
   CheckAll(nullptr);
   pthread_t thread;
   if (pthread_create(&thread, nullptr, CheckAll, nullptr) != 0 || pthread_join(thread, nullptr) != 0) return 3;

@@ -7,6 +7,7 @@ import io
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -26,13 +27,13 @@ class SiteRules(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         self.rules = self.folder / "rules"
 
-    def run_with(self, program: str, rules: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_with(self, program: str, rules: str | None = None, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs a program on HAKMEM; `rules` are the text of a file, or None."""
         env = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": str(process.LIBRARY.absolute()), **environment}
         if rules is not None:
             self.rules.write_text(rules)
             env["HAKMEM_SITE_RULES"] = str(self.rules)
-        return subprocess.run([program], env=env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False)
 
     def hakmem(self, *arguments: str) -> tuple[int, str, str]:
         stdout, stderr = io.StringIO(), io.StringIO()
@@ -64,6 +65,13 @@ class WhatIsKeptApart(SiteRules):
         rules = "".join(f"long callers!keep_{way}\n" for way in WAYS)
         self.check(rules, [], HAKMEM_FLIGHT_RECORDER="64", HAKMEM_CRASH_REPORTS="1", HAKMEM_THREAD_CACHE_BYTES="0")
         self.check(rules, [], HAKMEM_PROFILE="1", HAKMEM_BACKGROUND_THREAD="1", HAKMEM_DECAY_MS="0")
+
+
+    def test_twice_freed_is_reported_and_told_whose_it_is(self) -> None:
+        done = self.run_with(CALLERS, "long keep_malloc\n", "twice", HAKMEM_CRASH_REPORTS="1")
+        self.assertEqual(done.returncode, -signal.SIGABRT)
+        self.assertIn("hakmem: double free of 0x", done.stderr)
+        self.assertIn(" of site rules, class long has ", done.stderr)
 
 
 class WhatItSaves(SiteRules):
