@@ -17,6 +17,16 @@ typedef struct hak_slice {
 
 HAK_ALWAYS_INLINE bool hak_slice_is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
+/* Longer than a variable of the environment can be. A loop that has a bound is not made a call of strlen. */
+enum { HAK_SLICE_BYTES_MAX = 1024 * 1024 };
+
+/** All of a text. */
+static inline hak_slice hak_slice_of(const char* text) {
+  hak_slice slice = {text, 0};
+  while (slice.length < HAK_SLICE_BYTES_MAX && text[slice.length] != 0) slice.length++;
+  return slice;
+}
+
 /** True when the slice is all of `text`. */
 static inline bool hak_slice_is_same(hak_slice slice, const char* text) {
   for (size_t i = 0; i < slice.length; i++) {

@@ -120,15 +120,6 @@ hak_option hak_config_find(hak_slice name, hak_config_case letters) {
 
 /* Loops of our own instead of libc's functions: each of those would be a symbol that every process looks up. */
 
-/* Longer than a variable of the environment can be. A loop that has a bound is not made a call of strlen. */
-enum { TEXT_BYTES_MAX = 1024 * 1024 };
-
-hak_slice hak_config_slice_of(const char* text) {
-  hak_slice slice = {text, 0};
-  while (slice.length < TEXT_BYTES_MAX && text[slice.length] != 0) slice.length++;
-  return slice;
-}
-
 static uint64_t scale_of(char letter) {
   if (letter == 'k' || letter == 'K') return KIB;
   if (letter == 'm' || letter == 'M') return MIB;
@@ -157,7 +148,7 @@ static bool parse_flag(hak_slice slice, uint64_t* value) {
   return *value != 0 || hak_slice_is_same(slice, "0") || hak_slice_is_same(slice, "false");
 }
 
-static const char* next_word(const char* word) { return word + hak_config_slice_of(word).length + 1; }
+static const char* next_word(const char* word) { return word + hak_slice_of(word).length + 1; }
 
 static bool parse_word(const option_row* row, hak_slice slice, uint64_t* value) {
   *value = 0;
@@ -236,10 +227,10 @@ int hak_config_apply(hak_option option, hak_slice slice, hak_config_source sourc
 }
 
 int hak_config_set(const char* name, const char* value) {
-  const hak_option option = hak_config_find(hak_config_slice_of(name), HAK_CONFIG_LOWER);
+  const hak_option option = hak_config_find(hak_slice_of(name), HAK_CONFIG_LOWER);
   if (option == HAK_OPTION_COUNT) return ENOENT;
   if (rows[option].when == WHEN_START) return EPERM;
-  return hak_config_apply(option, hak_config_slice_of(value), HAK_CONFIG_CALL);
+  return hak_config_apply(option, hak_slice_of(value), HAK_CONFIG_CALL);
 }
 
 /* --- showing --- */
@@ -254,7 +245,7 @@ void hak_config_print_value(hak_print* out, hak_option option) {
   const option_row* row = &rows[option];
   if (row->type == TYPE_TEXT) {
     const char* text = hak_config_text(option);
-    hak_print_slice(out, hak_config_slice_of(text), row->max);
+    hak_print_slice(out, hak_slice_of(text), row->max);
   } else if (row->type == TYPE_WORD) {
     hak_print_str(out, word_at(row, hak_config_get(option)));
   } else {
@@ -263,10 +254,10 @@ void hak_config_print_value(hak_print* out, hak_option option) {
 }
 
 int hak_config_read(const char* name, char* out, size_t size) {
-  const hak_option option = hak_config_find(hak_config_slice_of(name), HAK_CONFIG_LOWER);
+  const hak_option option = hak_config_find(hak_slice_of(name), HAK_CONFIG_LOWER);
   if (option == HAK_OPTION_COUNT) return ENOENT;
   if (rows[option].type == TYPE_TEXT) { /* as it is, whatever a terminal would make of it */
-    const hak_slice text = hak_config_slice_of(hak_config_text(option));
+    const hak_slice text = hak_slice_of(hak_config_text(option));
     if (text.length >= size) return ERANGE;
     memcpy(out, text.text, text.length + 1);
     return 0;
@@ -326,7 +317,7 @@ bool hak_config_load_from(const hak_config_origin* origin) {
   if (origin->environment == NULL) return false; /* libc has not started yet */
   if (hak_u32_exchange_seq(&loaded, 1)) return true;
   const char* linked = origin->linked;
-  if (linked != NULL) hak_config_load_list(hak_config_slice_of(linked), HAK_CONFIG_LINKED);
+  if (linked != NULL) hak_config_load_list(hak_slice_of(linked), HAK_CONFIG_LINKED);
   if (origin->file_path != NULL) hak_config_load_file(origin->file_path);
   if (!origin->is_secure) hak_config_load_environment(origin->environment);
   return true;

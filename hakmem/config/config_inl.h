@@ -7,8 +7,6 @@
 
 HAK_BEGIN_DECLS
 
-hak_slice hak_config_slice_of(const char* text);
-
 typedef enum hak_config_case { HAK_CONFIG_UPPER, HAK_CONFIG_LOWER } hak_config_case;
 
 /* The option of this name, or HAK_OPTION_COUNT. */

@@ -96,7 +96,7 @@ static const char* skip_prefix(const char* entry) {
 }
 
 static void load_variable(const char* entry) {
-  hak_slice value = hak_config_slice_of(entry);
+  hak_slice value = hak_slice_of(entry);
   const size_t length = value.length;
   const hak_slice name = hak_slice_cut(&value, '=');
   if (name.length != length) load_option(name, value, HAK_CONFIG_VARIABLE);
@@ -110,7 +110,7 @@ void hak_config_load_environment(char** environment) {
     if (rest == NULL) continue;
     any = true;
     const char* items = skip(rest, list);
-    if (items != NULL) hak_config_load_list(hak_config_slice_of(items), HAK_CONFIG_LIST);
+    if (items != NULL) hak_config_load_list(hak_slice_of(items), HAK_CONFIG_LIST);
   }
   if (!any) return;
   for (char** entry = environment; *entry != NULL; entry++) {

@@ -111,9 +111,7 @@ static const char* parse_rule(hak_site_rules* rules, hak_slice line, uint32_t nu
 static void begin_complaint(hak_print* out, const char* path) {
   hak_print_init(out);
   hak_print_str(out, "hakmem: ");
-  size_t length = 0;
-  while (path[length] != 0) length++;
-  hak_print_slice(out, (hak_slice){path, length}, PATH_SHOWN_BYTES);
+  hak_print_slice(out, hak_slice_of(path), PATH_SHOWN_BYTES);
 }
 
 static void complain(const char* path, uint32_t number, hak_slice line, const char* wrong) {

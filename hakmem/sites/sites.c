@@ -54,8 +54,9 @@ static uint64_t hash_text(const char* text) {
 
 /* True for the function that a rule names, and for parts that the compiler has split off it: name.cold, name.part.0. */
 static bool is_function(hak_slice wanted, hak_slice name) {
-  return name.length >= wanted.length && memcmp(name.text, wanted.text, wanted.length) == 0 &&
-         (name.length == wanted.length || name.text[wanted.length] == '.');
+  size_t same = 0;
+  while (same < wanted.length && same < name.length && name.text[same] == wanted.text[same]) same++;
+  return same == wanted.length && (same == name.length || name.text[same] == '.');
 }
 
 static void note_function_locked(void* context, hak_slice name, uint64_t begin, uint64_t end) {
@@ -171,7 +172,7 @@ static void complain(const char* what) {
   hak_print_init(&line);
   hak_print_str(&line, "hakmem: no site rules: ");
   hak_print_str(&line, what);
-  hak_print_slice(&line, (hak_slice){path, strlen(path)}, 255);
+  hak_print_slice(&line, hak_slice_of(path), 255);
   hak_print_str(&line, "\n");
   hak_print_flush(&line, STDERR_FILENO);
 }
