@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import unittest
 from unittest import mock
 
 from tools.hakmem_lib import cli, library
+from tools.hakmem_lib.errors import CommandError
 
 
 def outcome(*arguments: str) -> tuple[int, str, str]:
@@ -56,7 +58,10 @@ class Waiting(unittest.TestCase):
             time.sleep(build_s)
             return subprocess.CompletedProcess([], 0, "/where\n", "")
 
-        with mock.patch("subprocess.run", run), mock.patch.object(library, "_LONG_S", 0.2), contextlib.redirect_stderr(stream):
+        with contextlib.ExitStack() as stack:
+            for thing, name, value in ((subprocess, "run", run), (library, "_LONG_S", 0.2), (os, "access", lambda *_: True)):
+                stack.enter_context(mock.patch.object(thing, name, value))
+            stack.enter_context(contextlib.redirect_stderr(stream))
             self.assertEqual(str(library.build("//a:b")), "/where")
         return stream.getvalue()
 
@@ -64,6 +69,11 @@ class Waiting(unittest.TestCase):
         self.assertEqual(self.said(Terminal(), 0.6), "hakmem: building //a:b, which takes a minute or two the first time\n")
         self.assertEqual(self.said(Terminal(), 0.0), "")
         self.assertEqual(self.said(io.StringIO(), 0.6), "")
+
+    def test_nothing_is_built_outside_of_a_checkout(self) -> None:
+        """As here: a test must not build in the checkout that its files are links to."""
+        with self.assertRaisesRegex(CommandError, "^cannot build //a:b: .* is no checkout of HAKMEM"):
+            library.build("//a:b")
 
 
 class Imports(unittest.TestCase):

@@ -14,7 +14,8 @@ from typing import Iterator, Mapping, Optional
 from tools.hakmem_lib import elf
 from tools.hakmem_lib.errors import CommandError
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Not resolved: a test's copy of this file is a link into the checkout, where a test must not build.
+_ROOT = pathlib.Path(__file__).absolute().parents[2]
 _LONG_S = 2.0
 _TARGET = "//hakmem:malloc_preload"
 
@@ -50,6 +51,8 @@ def preloaded(environment: Mapping[str, str], *libraries: pathlib.Path) -> dict[
 def build(target: str) -> pathlib.Path:
     """Builds a target of this checkout; returns Bazel's folder of outputs."""
     bazel = str(_ROOT / "tools/lib/bazel")
+    if not os.access(bazel, os.X_OK):
+        raise CommandError(f"cannot build {target}: {_ROOT} is no checkout of HAKMEM; give its place by an option")
     with _said_if_it_takes_long(f"building {target}, which takes a minute or two the first time"):
         built = subprocess.run([bazel, "build", "--noshow_progress", target], capture_output=True, text=True, check=False)
     if built.returncode != 0:

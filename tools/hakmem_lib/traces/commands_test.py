@@ -179,7 +179,7 @@ class WrongInput(CommandTest):
                 self.check("no such file: /no/such/replay", "trace", "--tools", "/no/such", "--summary", trace)
         self.check("no such library: /no/lib.so", "replay", "--tools", TOOLS, "--lib", "/no/lib.so", trace)
         self.check("no such library: /no/lib.so", "advise", "--tools", TOOLS, "--lib", "/no/lib.so", trace)
-        self.check("no such library: /no/lib.so", "trace", "--lib", "/no/lib.so", "-o", str(self.folder / "o"), "true")
+        self.check("no such library: /no/lib.so", "trace", "--tools", TOOLS, "--lib", "/no/lib.so", "-o", str(self.folder / "o"), "true")
         self.check("no allocator named dance; known: hakmem", "replay", "--tools", TOOLS, "--allocator", "dance", trace)
 
     def test_what_is_no_trace(self) -> None:
