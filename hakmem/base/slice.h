@@ -35,6 +35,12 @@ static inline bool hak_slice_is_same(hak_slice slice, const char* text) {
   return text[slice.length] == 0;
 }
 
+/** The slice as a text of its own, in `out`, which has room for it and for a zero byte. */
+static inline void hak_slice_copy(hak_slice slice, char* out) {
+  for (size_t i = 0; i < slice.length; i++) out[i] = slice.text[i];
+  out[slice.length] = 0;
+}
+
 /** Without blanks at its ends. */
 static inline hak_slice hak_slice_trimmed(hak_slice slice) {
   while (slice.length != 0 && hak_slice_is_blank(slice.text[0])) {

@@ -104,6 +104,12 @@ HAK_FLAG(
     "1: after SIGSEGV, SIGBUS and SIGABRT, and after a report of misuse that ends the process, stderr says what the "
     "address is to HAKMEM. The program's own handlers and the exit status stay as they are; not in set-user-ID "
     "programs")
+HAK_FLAG(
+    CRASH_REPORTS_FIRST, 0, START,
+    "1: crash reports also where the program sets a handler of its own for the signal afterwards, by `sigaction` or "
+    "`signal`: HAKMEM reports, then calls it. Not for programs that live with faults, as run-times with guard pages "
+    "do. "
+    "In the preloaded library only")
 HAK_NUMBER(
     FLIGHT_RECORDER, COUNT, 0, 0, 1024, START,
     "operations of each thread, the last ones, that are kept for crash reports and `hakmem why`: 32 bytes each, and "

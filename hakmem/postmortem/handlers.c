@@ -16,6 +16,7 @@
 
 enum {
   SIGNALS = 3,
+  SLOTS = 8,
   STACK_BYTES = 64 * 1024,
   /* By its odd size an alternate stack is known as ours. */
   STACK_MARK_BYTES = STACK_BYTES - 80,
@@ -30,20 +31,48 @@ enum {
 static const int numbers[SIGNALS] = {SIGSEGV, SIGBUS, SIGABRT};
 static const char names[SIGNALS][8] = {"SIGSEGV", "SIGBUS", "SIGABRT"};
 
-/* What was there before. Sync: written before our handler is in place */
-static struct sigaction before[SIGNALS];
-static bool is_on HAK_START_DATA; /* read by every thread that starts. Sync: written at the start of the process */
+/* The program's handlers, which ours stands before. In slots that are used in turn: who reads one while the program sets
+ * others has until the eighth. */
+static struct {
+  struct sigaction slots[SLOTS];
+  hak_atomic_u32 taken;
+  hak_atomic_u32 current; /* Sync: atomic release, acquire */
+} own[SIGNALS];
+static bool is_on HAK_START_DATA;    /* read by every thread that starts. Sync: written at the start of the process */
+static bool is_first HAK_START_DATA; /* likewise */
 
 static hak_atomic_u32 reporter; /* number of the thread that reports; 0: none */
 static hak_atomic_u32 reports;
 static hak_atomic_u32 is_explained; /* the misuse that an abort is for has been reported */
+static hak_atomic_u32 last_thread;  /* number of the thread that reported last */
 
 static uint32_t thread_number(void) { return (uint32_t)syscall(SYS_gettid); }
 
+/* SIGNALS: another signal. */
 static uint32_t index_of(int number) {
   uint32_t index = 0;
-  while (index < SIGNALS - 1 && numbers[index] != number) index++;
+  while (index < SIGNALS && numbers[index] != number) index++;
   return index;
+}
+
+__attribute__((weak)) int hak_postmortem_sigaction(int number, const struct sigaction* action, struct sigaction* old) {
+  return sigaction(number, action, old);
+}
+
+/* --- the program's handlers --- */
+
+static struct sigaction own_action(uint32_t index) {
+  return own[index].slots[hak_u32_load_acquire(&own[index].current) % SLOTS];
+}
+
+static void set_own_action(uint32_t index, const struct sigaction* action) {
+  const uint32_t slot = hak_u32_fetch_add_relaxed(&own[index].taken, 1) + 1;
+  own[index].slots[slot % SLOTS] = *action;
+  hak_u32_store_release(&own[index].current, slot); /* pairs with own_action */
+}
+
+static bool is_handler(const struct sigaction* action) {
+  return (action->sa_flags & SA_SIGINFO) != 0 || (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
 }
 
 /* --- the report --- */
@@ -107,6 +136,7 @@ static void report(uint32_t index, const siginfo_t* info, const void* context) {
   const uint32_t thread = thread_number();
   if (!begin_report(thread)) return;
   hak_u32_fetch_add_relaxed(&reports, 1);
+  hak_u32_store_relaxed(&last_thread, thread);
   const hak_os_fault fault = hak_os_read_fault(context);
   print_head(index, info, &fault, thread);
   explain_fault(info, &fault);
@@ -125,50 +155,72 @@ static void on_misuse(const void* ptr) {
 
 /* --- the signal --- */
 
-/* The handler of the program's that was there, in the mask that ours was installed with for its sake. */
-static void call_former(uint32_t index, int number, siginfo_t* info, void* context) {
-  const struct sigaction former = before[index];
-  if ((former.sa_flags & (int)SA_RESETHAND) != 0) {
-    before[index].sa_handler = SIG_DFL;
-    before[index].sa_flags = 0;
+/* The program's handler, in the mask that ours was installed with for its sake. */
+static void call_own(uint32_t index, const struct sigaction* action, siginfo_t* info, void* context) {
+  if ((action->sa_flags & (int)SA_RESETHAND) != 0) {
+    const struct sigaction none = {.sa_handler = SIG_DFL};
+    set_own_action(index, &none);
   }
-  if ((former.sa_flags & SA_SIGINFO) != 0) {
-    former.sa_sigaction(number, info, context);
+  if ((action->sa_flags & SA_SIGINFO) != 0) {
+    action->sa_sigaction(numbers[index], info, context);
   } else {
-    former.sa_handler(number);
+    action->sa_handler(numbers[index]);
   }
 }
 
-static void pass_on(uint32_t index, int number, siginfo_t* info, void* context) {
-  const bool is_siginfo = (before[index].sa_flags & SA_SIGINFO) != 0;
-  if (is_siginfo || (before[index].sa_handler != SIG_DFL && before[index].sa_handler != SIG_IGN)) {
-    call_former(index, number, info, context);
+static void pass_on(uint32_t index, siginfo_t* info, void* context) {
+  const struct sigaction action = own_action(index);
+  if (is_handler(&action)) {
+    call_own(index, &action, info, context);
     return;
   }
   /* The instruction that failed fails again when we return, and abort raises again; a signal that was sent is sent again. */
-  (void)sigaction(number, &before[index], NULL);
-  if (info->si_code <= 0 && before[index].sa_handler == SIG_DFL) {
-    (void)syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), number);
+  (void)hak_postmortem_sigaction(numbers[index], &action, NULL);
+  if (info->si_code <= 0 && action.sa_handler == SIG_DFL) {
+    (void)syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), numbers[index]);
   }
+}
+
+/* What this crash is about has been said: by the report of a misuse before abort, or where the program's handler raises the
+ * signal anew to end the process by it. */
+static bool is_told(uint32_t index, const siginfo_t* info) {
+  if (numbers[index] == SIGABRT && hak_u32_exchange_seq(&is_explained, 0) != 0) return true;
+  return is_first && info->si_code <= 0 && info->si_pid == (pid_t)syscall(SYS_getpid) &&
+         hak_u32_load_relaxed(&last_thread) == thread_number();
 }
 
 static void on_signal(int number, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   const uint32_t index = index_of(number);
-  const bool is_told = number == SIGABRT && hak_u32_exchange_seq(&is_explained, 0) != 0;
-  if (!is_told) report(index, info, context);
+  if (!is_told(index, info)) report(index, info, context);
   errno = saved_errno;
-  pass_on(index, number, info, context);
+  pass_on(index, info, context);
   errno = saved_errno;
 }
 
-static void install(uint32_t index) {
-  if (sigaction(numbers[index], NULL, &before[index]) != 0) return;
-  struct sigaction ours = before[index];
+/* Ours, in the mask and with the flags that the program's action has. */
+static void install(uint32_t index, const struct sigaction* action) {
+  struct sigaction ours = *action;
   ours.sa_sigaction = on_signal;
-  /* As the former handler wants it. */
-  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (before[index].sa_flags & (SA_RESTART | SA_NODEFER));
-  (void)sigaction(numbers[index], &ours, NULL);
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (action->sa_flags & (SA_RESTART | SA_NODEFER));
+  (void)hak_postmortem_sigaction(numbers[index], &ours, NULL);
+}
+
+bool hak_postmortem_keeps(int number) { return is_first && index_of(number) < SIGNALS; }
+
+void hak_postmortem_exchange(int number, const struct sigaction* action, struct sigaction* old) {
+  const uint32_t index = index_of(number);
+  const struct sigaction former = own_action(index);
+  if (action != NULL) {
+    set_own_action(index, action);
+    /* What is ignored is by the kernel, which hands that down to programs that this one starts. */
+    if (!is_handler(action) && action->sa_handler == SIG_IGN) {
+      (void)hak_postmortem_sigaction(number, action, NULL);
+    } else {
+      install(index, action);
+    }
+  }
+  if (old != NULL) *old = former;
 }
 
 /* --- alternate stacks --- */
@@ -204,12 +256,22 @@ void hak_postmortem_start(void) {
   is_on = true;
   hak_postmortem_start_thread();
   hak_set_explainer(on_misuse);
-  for (uint32_t i = 0; i < SIGNALS; i++) install(i);
+  for (uint32_t i = 0; i < SIGNALS; i++) {
+    struct sigaction found;
+    if (hak_postmortem_sigaction(numbers[i], NULL, &found) != 0) continue;
+    set_own_action(i, &found);
+    install(i, &found);
+  }
+  is_first = hak_config_get(HAK_OPTION_CRASH_REPORTS_FIRST) != 0;
 }
 
 void hak_postmortem_reset_for_test(void) {
   if (!is_on) return;
-  for (uint32_t i = 0; i < SIGNALS; i++) (void)sigaction(numbers[i], &before[i], NULL);
+  is_first = false;
+  for (uint32_t i = 0; i < SIGNALS; i++) {
+    const struct sigaction found = own_action(i);
+    (void)hak_postmortem_sigaction(numbers[i], &found, NULL);
+  }
   hak_set_explainer(NULL);
   hak_postmortem_end_thread();
   is_on = false;

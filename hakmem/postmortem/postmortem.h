@@ -7,7 +7,8 @@
  *      pointer of it leads to is read by the kernel, which refuses where there is nothing.
  *   3. After a report the signal has the effect that it would have had without: the handler that was there before ours is
  *      called with the same arguments, or the default action ends the process, with a core file where there would be one.
- *   4. A handler that the program sets later replaces ours; an alternate stack of its own, too.
+ *   4. A handler that the program sets later replaces ours, unless CRASH_REPORTS_FIRST keeps ours in front of it; an
+ *      alternate stack of its own does in any case.
  * Threads: any; one reports at a time, others that crash meanwhile wait for a moment.
  * Ordering: none.
  * Cost: on, 64 KiB of addresses and a page or two a thread.
@@ -15,6 +16,8 @@
  * Fork: handlers and the forking thread's stack are inherited. */
 #ifndef HAKMEM_POSTMORTEM_POSTMORTEM_H_
 #define HAKMEM_POSTMORTEM_POSTMORTEM_H_
+
+#include <signal.h>
 
 #include "hakmem/base/base.h"
 
@@ -26,6 +29,16 @@ void hak_postmortem_start(void);
 /** The calling thread has got a heap, or ends: its alternate stack comes and goes. */
 void hak_postmortem_start_thread(void);
 void hak_postmortem_end_thread(void);
+
+/** True: what the program sets for signal `number` is kept beside HAKMEM's handler, by hak_postmortem_exchange. */
+bool hak_postmortem_keeps(int number);
+
+/** sigaction for such a signal. *old, if not NULL, is what the program had. *action, if not NULL, is what the signal has in
+ *  store after a report. Async-signal-safe. */
+void hak_postmortem_exchange(int number, const struct sigaction* action, struct sigaction* old);
+
+/** libc's sigaction. Weak: who stands in front of libc's (gate/preload_signal.c) says where that is. */
+int hak_postmortem_sigaction(int number, const struct sigaction* action, struct sigaction* old);
 
 /** Writes what `address` is, what was done with the block there, and the state of its slab, in lines to file descriptor
  *  `fd`. Async-signal-safe. */

@@ -179,8 +179,8 @@ static void complain(const char* what) {
 
 static bool make_heaps(const hak_site_rules* rules) {
   for (uint32_t i = 1; i < rules->class_count; i++) {
-    char name[HAK_HEAP_NAME_BYTES] = {0};
-    memcpy(name, rules->classes[i].text, rules->classes[i].length);
+    char name[HAK_HEAP_NAME_BYTES];
+    hak_slice_copy(rules->classes[i], name);
     class_heaps[i] = hak_heap_make_named(name);
     if (class_heaps[i] == NULL) return false;
   }

@@ -1,5 +1,6 @@
 """What every process runs lies in front; first that something behind would be noticed."""
 
+import subprocess
 import unittest
 
 from hakmem.testing import instruction_counts, start_up
@@ -51,6 +52,13 @@ class StartUpTest(unittest.TestCase):
 
     def test_the_library(self):
         self.assertEqual(start_up.check("hakmem/libhakmem.so", ["/bin/echo", "hello"]), [])
+
+    def test_no_function_of_libc_of_checked_length(self):
+        """libc has several of each, and finds out which when a process starts: by code that nothing else needs, 64 KiB."""
+        nm = subprocess.run(["nm", "-D", "--undefined-only", "hakmem/libhakmem.so"], stdout=subprocess.PIPE,
+                            universal_newlines=True, check=True)
+        self.assertIn(" memcpy", nm.stdout)
+        self.assertNotRegex(nm.stdout, r" __mem\w+_chk|__str\w+_chk")
 
     def test_a_command_that_fails(self):
         with self.assertRaisesRegex(instruction_counts.CannotCount, "failed"):

@@ -164,6 +164,52 @@ static void own_handler_chains(void) {
   write_to((void*)16);
 }
 
+static void sent(void) { EXPECT(kill(getpid(), SIGSEGV) == 0); }
+
+static void note(int number) {
+  (void)number;
+  static const char text[] = "own handler\n";
+  EXPECT(write(STDERR_FILENO, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
+  _exit(34);
+}
+
+static void other(int number) { EXPECT(number == 0); }
+
+/* A program sees its own handlers, whoever stands before them. */
+static void handlers_are_seen(void) {
+  struct sigaction action = {0};
+  struct sigaction old;
+  EXPECT(signal(SIGSEGV, other) == SIG_DFL);
+  EXPECT(sigaction(SIGSEGV, NULL, &old) == 0 && old.sa_handler == other && (old.sa_flags & SA_RESTART) != 0);
+  action.sa_sigaction = leave;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  EXPECT(sigaction(SIGSEGV, &action, &old) == 0 && old.sa_handler == other);
+  EXPECT(signal(SIGSEGV, note) == (void (*)(int))(void*)leave);
+  EXPECT(signal(SIGUSR1, other) == SIG_DFL && signal(SIGUSR1, SIG_DFL) == other);
+  EXPECT(signal(SIGSEGV, SIG_ERR) == SIG_ERR && signal(1000, note) == SIG_ERR);
+  EXPECT(sigaction(1000, NULL, &old) == -1);
+  write_to((void*)16);
+}
+
+static void raise_anew(int number) {
+  static const char text[] = "own handler\n";
+  EXPECT(write(STDERR_FILENO, text, sizeof text - 1) == (ssize_t)sizeof text - 1);
+  EXPECT(signal(number, SIG_DFL) == raise_anew && raise(number) == 0);
+}
+
+static void raises_anew(void) {
+  EXPECT(signal(SIGSEGV, raise_anew) == SIG_DFL);
+  write_to((void*)16);
+}
+
+static void ignores(void) {
+  EXPECT(signal(SIGSEGV, SIG_IGN) == SIG_DFL);
+  sent();
+  say("ok");
+  EXPECT(signal(SIGSEGV, SIG_DFL) == SIG_IGN);
+  write_to((void*)16);
+}
+
 /* A program that lives with faults. */
 static void mended(void) {
   struct sigaction action = {.sa_flags = SA_NODEFER};
@@ -212,8 +258,6 @@ static void bus(void) {
   write_to(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0));
 }
 
-static void sent(void) { EXPECT(kill(getpid(), SIGSEGV) == 0); }
-
 static void waits(void) {
   char* block = malloc(100);
   memset(block, 'x', 100);
@@ -239,6 +283,9 @@ int main(int argc, char** argv) {
       {"inside_realloc", inside_realloc},
       {"own_handler_later", own_handler_later},
       {"own_handler_chains", own_handler_chains},
+      {"handlers_are_seen", handlers_are_seen},
+      {"raises_anew", raises_anew},
+      {"ignores", ignores},
       {"mended", mended},
       {"own_stack", own_stack},
       {"in_child", in_child},

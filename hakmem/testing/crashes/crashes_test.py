@@ -140,6 +140,31 @@ class Crashes(unittest.TestCase):
         outcome = crash("mended")
         self.assertEqual((outcome.status, outcome.stdout, outcome.stderr), (0, "ok\n", ""), str(outcome))
 
+    def test_first(self) -> None:
+        """Handlers that the program sets later are called after the report."""
+        first = {**RECORDED, "HAKMEM_CRASH_REPORTS_FIRST": "1"}
+        for case, status in (("own_handler_later", 33), ("handlers_are_seen", 34), ("raises_anew", None)):
+            with self.subTest(case):
+                outcome = crash(case, env=first)
+                self.check(outcome, "SIGSEGV" if status is None else "", "SIGSEGV in thread", "0x10 is near NULL", "^own handler$")
+                self.assertEqual(outcome.stderr.count("SIGSEGV in thread"), 1, str(outcome))
+                if status is not None:
+                    self.assertEqual(outcome.status, status, str(outcome))
+        outcome = crash("ignores", env=first)
+        self.check(outcome, "SIGSEGV", "SIGSEGV in thread", "0x10 is near NULL")
+        self.assertEqual(outcome.stdout, "ok\n")
+        outcome = crash("mended", env=first)
+        self.assertEqual((outcome.status, outcome.stdout), (0, "ok\n"), str(outcome))
+        self.assertEqual(outcome.stderr.count("SIGSEGV in thread"), 8, str(outcome))
+
+    def test_first_alone_is_nothing(self) -> None:
+        for env in ({}, {"HAKMEM_CRASH_REPORTS_FIRST": "1"}):
+            with self.subTest(env):
+                outcome = crash("handlers_are_seen", env=env)
+                self.assertEqual((outcome.status, outcome.stderr), (34, "own handler\n"), str(outcome))
+                outcome = crash("raises_anew", env=env)
+                self.assertEqual((outcome.signal_name, outcome.stderr), ("SIGSEGV", "own handler\n"), str(outcome))
+
     def test_handlers_that_were_there_before(self) -> None:
         for way, status in (("plain", 44), ("informed", 45)):
             with self.subTest(way):
