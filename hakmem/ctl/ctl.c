@@ -226,10 +226,8 @@ static int access_option(const access* a, const char* name) {
   const size_t size = measure.length + 1;
   error = check_room(a, size);
   if (error == 0 && a->new_value != NULL) {
-    char text[TEXT_BYTES];
-    if (a->new_size == 0 || a->new_size > sizeof text) return EINVAL;
-    memcpy(text, a->new_value, a->new_size);
-    if (text[a->new_size - 1] != 0) return EINVAL;
+    const char* text = (const char*)a->new_value;
+    if (a->new_size == 0 || a->new_size > TEXT_BYTES || text[a->new_size - 1] != 0) return EINVAL;
     error = hak_config_set(name, text);
   }
   if (error == 0) give_old(a, before, size);
