@@ -70,20 +70,15 @@ static void count_pending(uint64_t* blocks) {
   hak_shared_pool_count_remote(blocks);
 }
 
-static uint64_t pending_blocks(void) {
-  uint64_t blocks[HAK_SIZE_CLASS_COUNT] = {0};
+/* Free blocks that have left their slabs and not come back, by class. Returns how many of them are pending. */
+static uint64_t count_cached(uint64_t* blocks) {
+  uint64_t pending = 0;
   count_pending(blocks);
-  uint64_t sum = 0;
-  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) sum += blocks[c];
-  return sum;
-}
-
-/* Free blocks that have left their slabs and not come back, by class. */
-static void count_cached(uint64_t* blocks) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) pending += blocks[c];
   for (const hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
     for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) blocks[c] += cached_in(heap, c);
   }
-  count_pending(blocks);
+  return pending;
 }
 
 /* Adds the slow paths of all heaps. */
@@ -98,11 +93,12 @@ static void add_slow_paths(hak_report_classes* out) {
   }
 }
 
-void hak_report_read_classes(hak_report_classes* out) {
+/* Returns the pending blocks of all classes. */
+static uint64_t read_classes(hak_report_classes* out) {
   uint64_t slabs[HAK_SIZE_CLASS_COUNT] = {0};
   uint64_t taken[HAK_SIZE_CLASS_COUNT] = {0};
   uint64_t cached[HAK_SIZE_CLASS_COUNT] = {0};
-  count_cached(cached);
+  const uint64_t pending = count_cached(cached);
   hak_shared_pool_count_classes(slabs, taken);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_report_class* row = &out->of[c];
@@ -114,7 +110,10 @@ void hak_report_read_classes(hak_report_classes* out) {
     row->refills = row->spills = 0;
   }
   add_slow_paths(out);
+  return pending;
 }
+
+void hak_report_read_classes(hak_report_classes* out) { (void)read_classes(out); }
 
 /* --- heaps --- */
 
@@ -325,14 +324,14 @@ void hak_report_read_stats(hak_stats* out) {
   const hak_shared_pool_figures pool = hak_shared_pool_read_figures();
   const hak_whale_cache_figures whales = hak_whale_cache_read_figures();
   hak_report_classes classes;
-  hak_report_read_classes(&classes);
+  const uint64_t pending_blocks = read_classes(&classes);
   *out = (hak_stats){.version = HAK_STATS_VERSION, .size_bytes = sizeof *out};
   add_memory(out, &classes, &pool, &whales);
   add_pool(out, &pool, &whales);
   add_heaps(out);
   add_rounding(out, &classes);
   out->remote_blocks += pool.complete_blocks;
-  out->remote_pending_blocks = pending_blocks();
+  out->remote_pending_blocks = pending_blocks;
   add_calls(out);
   add_residency(out);
   out->parked_heaps = hak_heap_parked_count();
