@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tools.hakmem_lib import man
-from tools.hakmem_lib.errors import CommandError
+from tools.hakmem_lib.errors import CommandError, left_over
 
 # Each is a module of commands/. In the order of the help.
 COMMANDS = (
@@ -41,7 +41,7 @@ class _Command(_Parser):
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def,override]
         options, rest = super().parse_known_args(args, namespace)
         if rest:
-            self.error(f"no such option: {rest[0]}" if rest[0].startswith("-") else f"one too many: {rest[0]}")
+            self.error(left_over(rest[0]))
         return options, rest
 
 

@@ -16,7 +16,7 @@ from typing import NoReturn, Optional
 
 from tools.hakmem_lib import library, memory, output
 from tools.hakmem_lib import view as views_of
-from tools.hakmem_lib.errors import CommandError
+from tools.hakmem_lib.errors import CommandError, left_over
 from tools.hakmem_lib.profile import data, site_rules
 from tools.hakmem_lib.profile.report import Report
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         _add_options(behind)
         _, rest = behind.parse_known_args(options.arguments, options)
         if rest:
-            raise CommandError(f"no such option: {rest[0]}" if rest[0].startswith("-") else f"one too many: {rest[0]}")
+            raise CommandError(left_over(rest[0]))
         options.arguments = []
     if options.output is not None:
         output.make_folder(options.output)
