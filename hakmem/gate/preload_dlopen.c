@@ -3,8 +3,8 @@
  * reaches the wrong free. docs/adr/0006-no-deep-binding.md. */
 #include <dlfcn.h>
 
-#include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/gate/next_inl.h"
 
 typedef void* (*dlopen_function)(const char* path, int mode);
 
@@ -12,13 +12,8 @@ HAK_EXPORT void* dlopen(const char* path, int mode);
 
 /* libc's, or that of the next library that has one. */
 static dlopen_function next_dlopen(void) {
-  static hak_atomic_ptr known; /* Sync: atomic relaxed; every thread finds the same */
-  void* next = hak_ptr_load_relaxed(&known);
-  if (next == NULL) {
-    next = dlsym(RTLD_NEXT, "dlopen");
-    hak_ptr_store_relaxed(&known, next);
-  }
-  return (dlopen_function)next;
+  static hak_atomic_ptr known;
+  return (dlopen_function)hak_next_of(&known, "dlopen");
 }
 
 /* dlopen looks at its return address, for the caller's run path and name space. The call is the last act of this function,

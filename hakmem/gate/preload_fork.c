@@ -1,10 +1,9 @@
 /* Only in libhakmem.so: registrations of fork handlers, which pthread_atfork makes by this function of libc. HAKMEM's own
  * come before the first of the application's, and not before there is need: docs/adr/0014-fork-handlers-when-needed.md. */
-#include <dlfcn.h>
 #include <errno.h>
 
-#include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/gate/next_inl.h"
 #include "hakmem/lifecycle/lifecycle.h"
 
 typedef int (*register_function)(void (*prepare)(void), void (*parent)(void), void (*child)(void), void* library);
@@ -13,13 +12,8 @@ HAK_EXPORT int __register_atfork(void (*prepare)(void), void (*parent)(void), vo
 
 /* libc's, or that of the next library that has one. */
 static register_function next_register(void) {
-  static hak_atomic_ptr known HAK_START_DATA; /* Sync: atomic relaxed; every thread finds the same */
-  void* next = hak_ptr_load_relaxed(&known);
-  if (next == NULL) {
-    next = dlsym(RTLD_NEXT, "__register_atfork");
-    hak_ptr_store_relaxed(&known, next);
-  }
-  return (register_function)next;
+  static hak_atomic_ptr known HAK_START_DATA;
+  return (register_function)hak_next_of(&known, "__register_atfork");
 }
 
 bool hak_lifecycle_sees_registrations(void) { return true; }

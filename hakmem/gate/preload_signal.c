@@ -1,11 +1,10 @@
 /* Only in libhakmem.so: sigaction and signal, where CRASH_REPORTS_FIRST keeps HAKMEM's handlers in front of those that the
  * program sets (hakmem/postmortem). Else the calls go to libc, or to the next library that has them. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 
-#include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/gate/next_inl.h"
 #include "hakmem/postmortem/postmortem.h"
 
 typedef void (*handler)(int number);
@@ -15,33 +14,24 @@ typedef handler (*signal_function)(int number, handler wanted);
 HAK_EXPORT int sigaction(int number, const struct sigaction* action, struct sigaction* old);
 HAK_EXPORT handler signal(int number, handler wanted);
 
-static hak_atomic_ptr known_sigaction HAK_START_DATA; /* Sync: atomic relaxed; every thread finds the same */
-static hak_atomic_ptr known_signal HAK_START_DATA;    /* likewise */
-
-static void* next_of(hak_atomic_ptr* known, const char* name) {
-  void* next = hak_ptr_load_relaxed(known);
-  if (next == NULL) {
-    next = dlsym(RTLD_NEXT, name);
-    hak_ptr_store_relaxed(known, next);
-  }
-  return next;
-}
+static hak_atomic_ptr known_sigaction HAK_START_DATA;
+static hak_atomic_ptr known_signal HAK_START_DATA;
 
 /* Both may be called in signal handlers and after fork, where dlsym is not to be. */
 __attribute__((constructor)) static void find_next_early(void) {
-  (void)next_of(&known_sigaction, "sigaction");
-  (void)next_of(&known_signal, "signal");
+  (void)hak_next_of(&known_sigaction, "sigaction");
+  (void)hak_next_of(&known_signal, "signal");
 }
 
 int hak_postmortem_sigaction(int number, const struct sigaction* action, struct sigaction* old) {
-  const sigaction_function next = (sigaction_function)next_of(&known_sigaction, "sigaction");
+  const sigaction_function next = (sigaction_function)hak_next_of(&known_sigaction, "sigaction");
   if (next != NULL) return next(number, action, old);
   errno = ENOSYS;
   return -1;
 }
 
 static handler next_signal(int number, handler wanted) {
-  const signal_function next = (signal_function)next_of(&known_signal, "signal");
+  const signal_function next = (signal_function)hak_next_of(&known_signal, "signal");
   if (next != NULL) return next(number, wanted);
   errno = ENOSYS;
   return SIG_ERR;
