@@ -9,6 +9,8 @@
  *   4. A slab's blocks lie at multiples of the block size from a 64 KiB boundary.
  *   5. The class of a size that is a multiple of some power of two has blocks of a multiple of it: the steps between
  *      classes are powers of two themselves.
+ *   6. Of an offset that gives the index of a block the lower half of that product is less than the reciprocal where the
+ *      block starts, and only there.
  * Threads: any.  Cost: hak_size_class_of is about six instructions.  Fails: never.  Fork: nothing to do. */
 #ifndef HAKMEM_SIZE_CLASS_SIZE_CLASS_H_
 #define HAKMEM_SIZE_CLASS_SIZE_CLASS_H_

@@ -56,16 +56,18 @@ TEST(SizeClass, WasteIsBounded) {
   }
 }
 
-// Invariant 3, and what follows for every other byte of a slab: an interior pointer is never taken for a block's start.
+// Invariants 3 and 6, and what follows for every other byte of a slab: an interior pointer is never taken for a block's start.
 TEST(SizeClass, ReciprocalFindsEveryBlockAndNothingElse) {
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     const hak_size_class& row = hak_size_class_table[c];
     const uint32_t slab_bytes = static_cast<uint32_t>(row.units) * HAK_UNIT_BYTES;
     uint32_t wrong = 0;
     for (uint64_t offset = 0; offset < slab_bytes; offset++) {
-      const uint64_t index = (offset * row.reciprocal) >> 32;
+      const uint64_t place = offset * row.reciprocal;
+      const uint64_t index = place >> 32;
       const bool is_start = offset % row.block_bytes == 0;
       wrong += is_start ? index != offset / row.block_bytes : index * row.block_bytes == offset;
+      wrong += index < row.blocks && (static_cast<uint32_t>(place) < row.reciprocal) != is_start;
       wrong += index > offset / row.block_bytes + 1; /* bitmaps have a word for it all the same */
     }
     EXPECT_EQ(wrong, 0u) << "class of " << row.block_bytes;

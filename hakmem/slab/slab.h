@@ -98,10 +98,20 @@ typedef struct hak_slab_figures {
  *  taken. */
 hak_slab_figures hak_slab_read_figures(const hak_slab* slab);
 
+/** Where `ptr`, which lies in the slab, points: the upper half is the index of its block, the lower half is less than the
+ *  reciprocal where it points to the block's start (size_class.h, 3 and 6). */
+HAK_ALWAYS_INLINE uint64_t hak_slab_place(const hak_slab* slab, const void* ptr) {
+  return (uint64_t)((const char*)ptr - slab->base) * slab->reciprocal;
+}
+
+/** True when a block starts at the place. */
+HAK_ALWAYS_INLINE bool hak_slab_is_block_at(const hak_slab* slab, uint64_t place) {
+  return (uint32_t)place < slab->reciprocal && (place >> 32) < slab->blocks;
+}
+
 /** Index of the block that holds `ptr`, which lies in the slab. */
 HAK_ALWAYS_INLINE uint32_t hak_slab_index(const hak_slab* slab, const void* ptr) {
-  const uint64_t offset = (uint64_t)((const char*)ptr - slab->base);
-  return (uint32_t)((offset * slab->reciprocal) >> 32);
+  return (uint32_t)(hak_slab_place(slab, ptr) >> 32);
 }
 
 HAK_ALWAYS_INLINE char* hak_slab_block(const hak_slab* slab, uint32_t index) {

@@ -61,32 +61,6 @@ HAK_ALWAYS_INLINE uint32_t slots_of(const hak_heap* heap, const hak_bin* bin, bo
   return larger(hak_bin_cap(bin), EXCHANGE_SLOTS);
 }
 
-/* Where the blocks of one bitmap word lie. */
-typedef struct word_span {
-  hak_slab* slab;
-  uint32_t word;
-  uintptr_t base; /* of block 0 of the word */
-  uint64_t size_bytes;
-} word_span;
-
-static void give_word(hak_heap* heap, hak_bin* bin, const word_span* span, uint64_t mask) {
-  if (mask == 0) return;
-  const uint64_t twice = hak_warm_pool_give_word(heap, bin, span->slab, span->word, mask);
-  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(span->slab, span->word, twice);
-}
-
-/* The word that `ptr`, a pointer into a slab, belongs to; of no size where it lies past the slab's last block. */
-static word_span span_of(const void* ptr) {
-  word_span span;
-  span.slab = (hak_slab*)hak_registry_owner(ptr);
-  span.word = hak_slab_index(span.slab, ptr) / 64;
-  span.base = (uintptr_t)hak_slab_block(span.slab, span.word * 64);
-  const uint32_t first = span.word * 64;
-  const uint32_t blocks = first < span.slab->blocks ? span.slab->blocks - first : 0;
-  span.size_bytes = (uint64_t)(blocks < 64 ? blocks : 64) * span.slab->block_bytes;
-  return span;
-}
-
 /* A cached block whose slab is not this bin's goes home as a remote free: another thread's that was cached here, or one of
  * a slab that was adopted by somebody else after a fork left this heap behind, caches and all. Where there is no such block,
  * the program freed it twice, and its slab went back to the pool in between. True: it went to a parked heap. */
@@ -116,77 +90,108 @@ static HAK_NOINLINE uint64_t row_length(void* const* slots, uint64_t most, uint6
   return n;
 }
 
-/* Cached blocks of one bitmap word, one after the other: those of slots[0 .. count) from the first on. */
+/* Where the blocks of one bitmap word lie. */
+typedef struct word_span {
+  hak_slab* slab;
+  uint32_t word;
+  uintptr_t base; /* of block 0 of the word */
+  uint64_t size_bytes;
+} word_span;
+
+static word_span span_of(hak_slab* slab, uint32_t index) {
+  const uint32_t first = index / 64 * 64;
+  const uint32_t blocks = slab->blocks - first;
+  word_span span;
+  span.slab = slab;
+  span.word = first / 64;
+  span.base = (uintptr_t)hak_slab_block(slab, first);
+  span.size_bytes = (uint64_t)(blocks < 64 ? blocks : 64) * slab->block_bytes;
+  return span;
+}
+
+/* Cached blocks of one bitmap word, one after the other. */
 typedef struct word_blocks {
   uint64_t mask;
-  uint64_t count;     /* of slots */
-  uint64_t misplaced; /* 0: each is where a block of the word begins */
-  uint64_t twice;     /* bits met again */
+  uint64_t count; /* of slots */
 } word_blocks;
 
-/* slots[0] is a pointer into the span. Blocks that were freed one after the other are often neighbours: a row of them
- * is one mask. */
-static word_blocks collect_word(void* const* slots, uint64_t count, const word_span* span, uint64_t stride,
-                                uint64_t reciprocal) {
-  word_blocks out = {0, 0, 0, 0};
-  uint64_t offset = (uintptr_t)slots[0] - span->base;
-  const uint64_t step = count > 1 ? (uintptr_t)slots[1] - (uintptr_t)slots[0] : 0;
+/* The blocks of slots[0 .. count) from the first on, which is one of the span's, up to one of another word or a pointer that
+ * is no block's. Blocks that were freed one after the other are often neighbours: a row of them is one mask. */
+static word_blocks collect_word(void* const* slots, uint64_t count, const word_span* span) {
+  const uint64_t stride = span->slab->block_bytes;
+  const uint32_t reciprocal = span->slab->reciprocal;
+  const uintptr_t base = span->base;
+  const uint64_t size_bytes = span->size_bytes;
+  const uint64_t step = (uintptr_t)slots[1] - (uintptr_t)slots[0];
+  void* const* const end = slots + count;
+  void* const* at = slots;
+  uint64_t mask = 0;
   if (step == stride || step == -stride) {
-    const uint64_t index = (offset * reciprocal) >> 32;
-    const uint64_t room = step == stride ? span->size_bytes / stride - index : index + 1;
-    out.count = row_length(slots, count < room ? count : room, step);
-    out.mask = hak_bits_low_mask((uint32_t)out.count) << (step == stride ? index : index + 1 - out.count);
-    out.misplaced = index * stride ^ offset;
-    if (out.count == count) return out;
-    offset = (uintptr_t)slots[out.count] - span->base;
+    const uint64_t index = (((uintptr_t)slots[0] - base) * reciprocal) >> 32;
+    const uint64_t room = step == stride ? size_bytes / stride - index : index + 1;
+    const uint64_t row = row_length(slots, count < room ? count : room, step);
+    mask = hak_bits_low_mask((uint32_t)row) << (step == stride ? index : index + 1 - row);
+    at += row;
   }
-  while (offset < span->size_bytes) {
-    const uint64_t index = (offset * reciprocal) >> 32;
-    const uint64_t bit = 1ull << (index % 64);
-    out.misplaced |= index * stride ^ offset;
-    out.twice |= out.mask & bit;
-    out.mask |= bit;
-    if (++out.count == count) break;
-    offset = (uintptr_t)slots[out.count] - span->base;
+  while (at != end) {
+    const uint64_t offset = (uintptr_t)*at - base;
+    if (offset >= size_bytes) break;
+    const uint64_t place = offset * reciprocal;
+    if (HAK_UNLIKELY((uint32_t)place >= reciprocal)) break;
+    mask |= 1ull << (place >> 32);
+    at++;
   }
+  const word_blocks out = {mask, (uint64_t)(at - slots)};
   return out;
 }
 
-/* Once more, one by one: the mask of those that are blocks. What is none, or came before, is reported. */
-static HAK_SLOW uint64_t sort_out_word(void* const* slots, uint64_t count, const word_span* span, uint64_t stride) {
+/* Reports each of the slots, blocks of the span's all, that came before. */
+static HAK_SLOW void report_twice(void* const* slots, uint64_t count, const word_span* span) {
   uint64_t mask = 0;
   for (uint64_t i = 0; i < count; i++) {
-    const uint64_t offset = (uintptr_t)slots[i] - span->base;
-    if (offset % stride != 0 || offset >= span->size_bytes) {
-      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, slots[i], (uint32_t)stride);
-      continue;
-    }
-    const uint64_t bit = 1ull << (offset / stride);
+    const uint64_t bit = 1ull << (((uintptr_t)slots[i] - span->base) / span->slab->block_bytes);
     if ((mask & bit) != 0) hak_slab_report_twice(span->slab, span->word, bit);
     mask |= bit;
   }
-  return mask;
 }
 
-/* Moves the `count` oldest cached blocks to their slabs, a bitmap word at a time; their slots stay as they are. */
+/* Gives the blocks of slots[0 .. count) back as far as they are of one word: that of the first, block `index` of `slab`.
+ * Returns how many. */
+static uint64_t give_word(hak_heap* heap, hak_bin* bin, void* const* slots, uint64_t count, hak_slab* slab,
+                          uint32_t index) {
+  const word_span span = span_of(slab, index);
+  const word_blocks found = collect_word(slots, count, &span);
+  if (HAK_UNLIKELY(hak_bits_count(found.mask) != found.count)) report_twice(slots, found.count, &span);
+  const uint64_t twice = hak_warm_pool_give_word(heap, bin, slab, span.word, found.mask);
+  if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, span.word, twice);
+  return found.count;
+}
+
+/* Moves the `count` oldest cached blocks to their slabs; their slots stay as they are. Where the next is near, a bitmap word
+ * at a time. */
 static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
-  const uint64_t stride = bin->stride;
-  const uint64_t reciprocal = hak_size_class_table[bin->size_class].reciprocal;
+  const uint64_t near_bytes = 63ull * bin->stride;
   void** const end = bin->end;
   bool to_parked = false;
   for (void** at = end - count; at < end;) {
-    if (HAK_UNLIKELY(hak_registry_word(*at) != (uintptr_t)bin)) {
-      to_parked |= drop_foreign(heap, bin, *at++);
+    void* ptr = *at;
+    if (HAK_UNLIKELY(hak_registry_word(ptr) != (uintptr_t)bin)) {
+      to_parked |= drop_foreign(heap, bin, ptr);
+      at++;
       continue;
     }
-    const word_span span = span_of(*at);
-    word_blocks found = {0, 1, 1, 0}; /* behind the last block */
-    if (HAK_LIKELY((uintptr_t)*at - span.base < span.size_bytes)) {
-      found = collect_word(at, (uint64_t)(end - at), &span, stride, reciprocal);
+    hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
+    const uint64_t place = hak_slab_place(slab, ptr);
+    const uint32_t index = (uint32_t)(place >> 32);
+    if (HAK_UNLIKELY(!hak_slab_is_block_at(slab, place))) {
+      hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, ptr, slab->block_bytes);
+    } else if (end - at > 1 && (uintptr_t)at[1] - (uintptr_t)ptr + near_bytes <= 2 * near_bytes) {
+      at += give_word(heap, bin, at, (uint64_t)(end - at), slab, index);
+      continue;
+    } else if (HAK_UNLIKELY(!hak_warm_pool_give(heap, bin, slab, index))) {
+      hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
     }
-    if (HAK_UNLIKELY((found.misplaced | found.twice) != 0)) found.mask = sort_out_word(at, found.count, &span, stride);
-    give_word(heap, bin, &span, found.mask);
-    at += found.count;
+    at++;
   }
   if (to_parked) hak_shared_pool_drain_parked(PARKED_HEAPS_PER_SPILL);
 }

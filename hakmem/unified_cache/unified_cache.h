@@ -8,7 +8,7 @@
  * Ordering: none.
  * Cost: a refill moves up to half a cap from the runs of the current slab, about 5 instructions a block; a spill moves an
  *   eighth of the cap to the slabs, then a quarter, and all of it from the third in a row on: 5 instructions a block for
- *   rows of neighbours, 15 for others of a word, 60 for one alone.
+ *   rows of neighbours, 14 for others of a word, 45 for one alone.
  * Fails: refill and take return NULL when there is no memory.  Fork: inherited. */
 #ifndef HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_
 #define HAKMEM_UNIFIED_CACHE_UNIFIED_CACHE_H_

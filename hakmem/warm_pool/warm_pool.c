@@ -59,8 +59,7 @@ bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin) {
   return true;
 }
 
-/* Files a slab, not the current one, that was full or is empty now. */
-static HAK_NOINLINE void file_slab(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
+void hak_warm_pool_file(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
   if (hak_slab_is_empty(slab)) {
     if (slab->listed) hak_slab_list_remove(&bin->partial, slab);
     if (bin->partial == NULL && !has_free_blocks(bin->current)) {
@@ -73,21 +72,9 @@ static HAK_NOINLINE void file_slab(hak_heap* heap, hak_bin* bin, hak_slab* slab)
   }
 }
 
-/* After a slab has gained free blocks. Most often it had some before, and is where it belongs. */
-static inline void settle(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
-  if (slab == bin->current || (slab->listed && !hak_slab_is_empty(slab))) return;
-  file_slab(heap, bin, slab);
-}
-
-bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index) {
-  if (HAK_UNLIKELY(!hak_slab_give(slab, index))) return false;
-  settle(heap, bin, slab);
-  return true;
-}
-
 uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t word, uint64_t mask) {
   const uint64_t twice = hak_slab_give_word(slab, word, mask);
-  settle(heap, bin, slab);
+  hak_warm_pool_settle(heap, bin, slab);
   return twice;
 }
 
@@ -117,7 +104,7 @@ void hak_warm_pool_give_run(hak_heap* heap, hak_bin* bin) {
   const uint32_t word = hak_slab_index(slab, bin->run_base) / 64;
   const uint64_t twice = hak_slab_give_word(slab, word, mask);
   if (bin->run_zeroed) hak_slab_mark_clean(slab, mask & ~twice);
-  settle(heap, bin, slab);
+  hak_warm_pool_settle(heap, bin, slab);
   /* The program freed blocks that were waiting in the run. */
   if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, word, twice);
 }
@@ -127,7 +114,7 @@ void hak_warm_pool_trim(hak_heap* heap, hak_bin* bin) {
   hak_slab* slab = bin->current;
   if (slab != NULL) {
     bin->current = NULL;
-    if (hak_slab_free_count(slab) != 0) settle(heap, bin, slab);
+    if (hak_slab_free_count(slab) != 0) hak_warm_pool_settle(heap, bin, slab);
   }
   for (slab = bin->partial; slab != NULL;) {
     hak_slab* next = slab->next;

@@ -20,8 +20,21 @@ HAK_BEGIN_DECLS
  *  the shared pool. False: no memory. */
 bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin);
 
+/** Files a slab of the bin's, not the current one, that was full or is empty now. */
+void hak_warm_pool_file(hak_heap* heap, hak_bin* bin, hak_slab* slab);
+
+/** After `slab` has gained free blocks. Most often it had some before, and is where it belongs. */
+HAK_ALWAYS_INLINE void hak_warm_pool_settle(hak_heap* heap, hak_bin* bin, hak_slab* slab) {
+  if (HAK_LIKELY(slab == bin->current || (slab->listed && !hak_slab_is_empty(slab)))) return;
+  hak_warm_pool_file(heap, bin, slab);
+}
+
 /** Gives block `index` of `slab`, a slab of the bin's, back. False: it was free already; nothing changed. */
-bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index);
+HAK_ALWAYS_INLINE bool hak_warm_pool_give(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t index) {
+  if (HAK_UNLIKELY(!hak_slab_give(slab, index))) return false;
+  hak_warm_pool_settle(heap, bin, slab);
+  return true;
+}
 
 /** Gives the blocks of `mask` in word `word` of `slab` back. Returns the bits that were free already. */
 uint64_t hak_warm_pool_give_word(hak_heap* heap, hak_bin* bin, hak_slab* slab, uint32_t word, uint64_t mask);
