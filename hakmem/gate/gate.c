@@ -20,7 +20,7 @@
 #include "hakmem/whale_cache/whale_cache.h"
 #include "hakmem/zeroing/zeroing.h"
 
-enum { PARKED_HEAPS_PER_REMOTE_FREE = 4, WHALES_PER_TICK = 32 };
+enum { PARKED_HEAPS_PER_REMOTE_FREE = 4, PARKED_PER_TICK = 32 };
 
 /* --- what a pointer is --- */
 
@@ -82,7 +82,9 @@ static void* take_whale(size_t size_bytes, size_t alignment, bool* zeroed) {
 static void* take_large(size_t size_bytes, bool* zeroed) {
   if (size_bytes <= HAK_GATE_SPAN_MAX_BYTES) {
     const uint32_t units = (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
-    hak_slab* slab = hak_shared_pool_acquire_span(units, zeroed);
+    hak_slab* slab = hak_shared_pool_unpark_span(hak_heap_current, units, false);
+    *zeroed = false;
+    if (slab == NULL) slab = hak_shared_pool_acquire_span(units, zeroed);
     if (slab != NULL) return slab->base;
     /* No room for a SuperSlab; a mapping of just this size may still fit. */
   }
@@ -430,11 +432,18 @@ HAK_ALWAYS_INLINE bool keeps_foreign(hak_heap* heap, void* ptr) {
   return caches_foreign(heap, slab, ptr) || hak_remote_free_try_join(heap, slab, index);
 }
 
+static void free_span(hak_slab* slab) {
+  const uint32_t parked = hak_shared_pool_try_park_span(slab, hak_heap_current);
+  if (HAK_LIKELY(parked % PARKED_PER_TICK != 0)) return;
+  hak_purge_tick();
+  if (parked == 0) hak_shared_pool_release_span(slab);
+}
+
 static void free_whale(hak_whale* whale) {
   const uint32_t parked = hak_whale_cache_try_park(whale, hak_heap_current);
   if (HAK_UNLIKELY(parked == 0)) {
     hak_whale_cache_release(whale, hak_purge_tick());
-  } else if (HAK_UNLIKELY(parked % WHALES_PER_TICK == 0)) {
+  } else if (HAK_UNLIKELY(parked % PARKED_PER_TICK == 0)) {
     hak_purge_tick();
   }
 }
@@ -458,8 +467,7 @@ static HAK_NOINLINE void free_any(void* ptr) {
     case BLOCK_SAMPLED: free_sampled(&info, ptr); break;
     case BLOCK_SPAN:
       if (HAK_UNLIKELY(info.slab->sample != 0)) hak_profile_forget_large(&info.slab->sample);
-      hak_purge_tick();
-      hak_shared_pool_release_span(info.slab);
+      free_span(info.slab);
       break;
     case BLOCK_WHALE:
       if (HAK_UNLIKELY(info.whale->sample != 0)) hak_profile_forget_large(&info.whale->sample);

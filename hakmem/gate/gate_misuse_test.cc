@@ -143,6 +143,18 @@ TEST_F(MisuseDeathTest, InteriorPointers) {
   }
 }
 
+// Freed by a thread that takes it again next, of whose units those behind the first still say whose they are.
+TEST_F(MisuseDeathTest, ASpanThatIsParkedIsFree) {
+  hak_free(hak_malloc(16));
+  hak_free(hak_malloc(500000));
+  char* block = static_cast<char*>(hak_malloc(500000));
+  hak_free(block);
+  EXPECT_EXIT(hak_free(block), kAborts, ForeignLine(block));
+  EXPECT_EXIT((void)!hak_realloc(block, 600000), kAborts, ForeignLine(block));
+  EXPECT_EXIT(hak_malloc_usable_size(block), kAborts, ForeignLine(block));
+  EXPECT_EXIT(hak_free(block + 131072), kAborts, Line("interior pointer", block + 131072, hak_good_size(500000)));
+}
+
 TEST_F(MisuseDeathTest, InteriorPointerFarIntoAWhale) {
   char* block = static_cast<char*>(hak_malloc(3 * kMiB));
   EXPECT_EXIT(hak_free(block + kMiB), kAborts, Line("interior pointer", block + kMiB, 0));

@@ -230,6 +230,27 @@ TEST_F(Gate, AReusedWhaleIsLongerByAQuarterAtMost) {
   hak_free(block);
 }
 
+TEST_F(Gate, ASpanThatWasFreedLastIsTheNextOne) {
+  constexpr size_t kBytes = 700 * kKiB;
+  hak_free(hak_malloc(16)); /* a thread without a heap parks nothing */
+  hak_free(hak_malloc(kBytes));
+  void* block = hak_malloc(kBytes);
+  for (int i = 0; i < 100; i++) {
+    Fill(block, kBytes, i);
+    hak_free(block);
+    void* next = i % 2 == 0 ? hak_malloc(kBytes) : hak_calloc(kBytes / 16, 16);
+    ASSERT_EQ(next, block) << i;
+    ASSERT_EQ(hak_malloc_usable_size(next), hak_good_size(kBytes)) << i;
+    if (i % 2 == 1) {
+      for (size_t at = 0; at < kBytes; at++) ASSERT_EQ(static_cast<char*>(next)[at], 0) << at;
+    }
+  }
+  hak_free(block);
+  void* longer = hak_malloc(kBytes + HAK_UNIT_BYTES);
+  EXPECT_NE(longer, block);
+  hak_free(longer);
+}
+
 // --- free ---
 
 TEST_F(Gate, FreeKeepsErrnoWhateverTheKernelSays) {

@@ -80,7 +80,8 @@ static HAK_NOINLINE void* move_block(void* ptr, size_t old_bytes, size_t size_by
 /* A block of `units` units, more than enough for `size_bytes`, and room behind it. */
 static void* take_growing(uint32_t units, size_t size_bytes) {
   if (units == 0 || units > HAK_GATE_SPAN_MAX_BYTES / HAK_UNIT_BYTES) return NULL;
-  hak_slab* slab = hak_shared_pool_acquire_growing(units);
+  hak_slab* slab = hak_shared_pool_unpark_span(hak_heap_current, units, true);
+  if (slab == NULL) slab = hak_shared_pool_acquire_growing(units);
   if (slab == NULL) return NULL;
   slab->asked_bytes = (uint32_t)size_bytes;
   void* block = slab->base;

@@ -196,6 +196,10 @@ void hak_place_find(const void* address, hak_place* out) {
       out->kind = HAK_PLACE_DAMAGED;
       return;
     }
+    if (hak_slab_free_count(&out->slab) != 0) { /* parked */
+      find_elsewhere(address, out);
+      return;
+    }
     out->block = out->slab.base;
     out->block_bytes = out->slab.block_bytes;
   } else {

@@ -120,6 +120,10 @@ TEST(Postmortem, SpansAndWhales) {
   EXPECT_HAS(Explain(span + 100000), "100000 bytes inside the span " + Hex(span) + " of 327680 bytes, live\n");
   hak_free(span);
   EXPECT_HAS(Explain(span + 100000), "in no block: unit ");
+  span = static_cast<char*>(hak_malloc(300 * 1024));
+  hak_free(span); /* parked: of its units those behind the first still say whose they are */
+  EXPECT_HAS(Explain(span), "in no block: unit ");
+  EXPECT_HAS(Explain(span + 100000), "in no block: unit ");
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40);
   char* whale = static_cast<char*>(hak_malloc(3 << 20));
   EXPECT_HAS(Explain(whale + (2 << 20)), "2097152 bytes inside the whale " + Hex(whale) + " of 3145728 bytes, live\n");

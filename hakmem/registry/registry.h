@@ -127,16 +127,16 @@ bool hak_registry_prepare(const void* base, size_t size_bytes);
 /** Sets the `units` units from `base` (a multiple of the unit; prepared) to `word` and `owner`. */
 void hak_registry_set(const void* base, uint32_t units, uint64_t word, void* owner);
 
-/** Sets the word of the unit at `base` (prepared) and leaves its owner, which has been set, as it is. */
+/** Sets the word of the unit at `base` (prepared) and leaves its owner, which has been set, as it is: nothing is published. */
 HAK_ALWAYS_INLINE void hak_registry_set_word(const void* base, uint64_t word) {
   const uint64_t near = hak_registry_window_index(base);
   if (HAK_LIKELY(near < HAK_REGISTRY_LEAF_UNITS)) {
-    hak_u64_store_release(&hak_registry_window.word[near], word);
+    hak_u64_store_relaxed(&hak_registry_window.word[near], word);
     return;
   }
   hak_registry_leaf* leaf =
       (hak_registry_leaf*)hak_ptr_load_relaxed(&hak_registry_root[(uint64_t)(uintptr_t)base >> 32]);
-  hak_u64_store_release(&leaf->word[hak_registry_leaf_index(base)], word);
+  hak_u64_store_relaxed(&leaf->word[hak_registry_leaf_index(base)], word);
 }
 
 /** Makes the `units` units from `base` nobody's. */

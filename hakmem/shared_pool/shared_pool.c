@@ -481,7 +481,7 @@ static void settle_free(void) {
 }
 
 bool hak_shared_pool_has_dirty(void) {
-  return hak_superslab_read_sums().dirty_units != 0 || hak_empty_cache_count() != 0;
+  return hak_superslab_read_sums().dirty_units != 0 || hak_empty_cache_count() != 0 || hak_span_berths_have_guests();
 }
 
 uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&counts.purged_bytes); }
@@ -523,6 +523,7 @@ hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
   if (slab == NULL) return NULL;
   *zeroed = is_zeroed(slab, units);
   hak_slab_init_span(slab, units);
+  slab->reused = !*zeroed;
   hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
   mark_head(slab, true);
   return slab;
@@ -540,6 +541,7 @@ hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
   const uint32_t first = slab->first_unit;
   prefault(slab, units);
   hak_slab_init_span(slab, units);
+  slab->reused = !is_zeroed(slab, units);
   hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
   mark_head(slab, true);
   if (units < wide) {
@@ -572,6 +574,7 @@ static bool claim_exactly(hak_superslab* superslab, uint32_t mask) {
 /* The span has claimed what it needs to be `units` units long. */
 static void lengthen(hak_slab* slab, uint32_t units) {
   const uint32_t old_units = slab->units;
+  slab->reused = false;
   hak_slab_resize_span(slab, units);
   hak_registry_set(slab->base + (size_t)old_units * HAK_UNIT_BYTES, units - old_units, HAK_REGISTRY_SPAN, slab);
 }
@@ -597,6 +600,7 @@ bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units) {
     }
     lengthen(slab, units);
   } else if (units < old_units) {
+    slab->reused = false;
     hak_slab_resize_span(slab, units);
     take_room(slab);
     release_units(slab, first + units, old_units - units);
@@ -692,6 +696,7 @@ static uint64_t purge_units(uint64_t now_ms, uint64_t decay_ms) {
 }
 
 uint64_t hak_shared_pool_purge(uint64_t now_ms, uint64_t decay_ms) {
+  hak_span_berths_settle();
   take_all_rooms();
   uint64_t bytes = purge_units(now_ms, decay_ms);
   bytes += hak_empty_cache_trim(now_ms, decay_ms, hak_config_get(HAK_OPTION_SUPERSLAB_CACHE));
@@ -712,6 +717,11 @@ static void add_superslab_figures(hak_shared_pool_figures* out, const hak_supers
     const hak_slab_figures slab = hak_slab_read_figures(head);
     if (slab.size_class == HAK_SLAB_SPAN) {
       out->room_units += hak_bits_count(room_mask(hak_u32_load_relaxed(&head->room)));
+      if (slab.taken_blocks == 0) { /* parked */
+        out->free_units += slab.slab_bytes / HAK_UNIT_BYTES;
+        out->dirty_free_units += slab.slab_bytes / HAK_UNIT_BYTES;
+        continue;
+      }
       out->live_spans++;
       out->span_bytes += slab.slab_bytes;
     } else {

@@ -9,6 +9,8 @@
  *   5. A released slab has every block free, remote bits all zero, and mailbox NULL.
  *   6. An empty SuperSlab has free_units 0 and is in the empty cache: nobody can claim from it there.
  *   7. The room of a span that grows is held by it, untouched and without registry words. Any thread may take it away.
+ *   8. A parked span holds its units and room; its free_count is 1, and its first unit has no registry word. It was let lie
+ *      idle before (hak_slab.reused). A thread has one at most, until the next purge.
  * Threads: any.
  * Ordering: units are claimed (acquire) and released (release) by read-modify-writes of free_units, which pair.
  * Lock: the pool lock guards the empty cache and the free descriptors; held over a few stores, never over a system call.
@@ -59,6 +61,15 @@ hak_slab* hak_shared_pool_acquire_growing(uint32_t units);
 
 /** Takes back a span. */
 void hak_shared_pool_release_span(hak_slab* slab);
+
+/** Takes back a span without a look at limits and time, for the same thread's next hak_shared_pool_unpark_span. `heap` is
+ *  the thread's. Returns how many it has parked with this one, for the caller to look at the clock now and then; 0: nothing
+ *  is done, it has to be released. The next purge releases what is parked. */
+uint32_t hak_shared_pool_try_park_span(hak_slab* slab, hak_heap* heap);
+
+/** The span that the thread of `heap` has parked, if it is `units` units long, and one that grows or not, as `grows` says;
+ *  else NULL. Its memory is dirty. */
+hak_slab* hak_shared_pool_unpark_span(hak_heap* heap, uint32_t units, bool grows);
 
 /** Makes a span `units` units long where it lies. False: what follows it is taken; nothing changed. */
 bool hak_shared_pool_resize_span(hak_slab* slab, uint32_t units);

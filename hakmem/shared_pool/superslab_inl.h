@@ -88,6 +88,12 @@ hak_superslab* hak_empty_cache_pop(void);
 uint64_t hak_empty_cache_trim(uint64_t now_ms, uint64_t decay_ms, uint64_t keep);
 uint64_t hak_empty_cache_count(void);
 
+/* span_berth.c: spans that threads have freed last. */
+
+bool hak_span_berths_have_guests(void);
+/** Releases them all. */
+void hak_span_berths_settle(void);
+
 HAK_END_DECLS
 
 #endif /* HAKMEM_SHARED_POOL_SUPERSLAB_INL_H_ */

@@ -49,6 +49,7 @@ void hak_slab_init_span(hak_slab* slab, uint32_t units) {
   slab->next = slab->prev = NULL;
   slab->listed = false;
   slab->asked_bytes = 0;
+  slab->reused = false;
   slab->free_bits[0] = 0;
   hak_u32_store_relaxed(&slab->free_count, 0);
 }

@@ -61,6 +61,9 @@ typedef struct hak_slab {
   struct hak_slab* next; /* in the bin's list of slabs with free blocks */
   struct hak_slab* prev;
   bool listed;
+  /* Of a span: some of its units were dirty when it was acquired, and it has kept its size: what may lie idle has come back
+   * from there. Sync: who has the block */
+  bool reused;
   /* Of a span that grows: the bytes asked for last; 0: any other. Sync: who has the block */
   uint32_t asked_bytes;
   /* Of a span: its sample in the heap profile, 0: none. Sync: who has the block */

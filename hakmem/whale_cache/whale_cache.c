@@ -3,12 +3,12 @@
 #include "hakmem/base/checks.h"
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
+#include "hakmem/heap/berth.h"
 #include "hakmem/metadata/metadata.h"
 #include "hakmem/os/latency.h"
 #include "hakmem/os/os.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/surplus/surplus.h"
-#include "hakmem/whale_cache/berth_inl.h"
 
 enum {
   /* Cached whales that stay however fast the process grows. */
@@ -32,7 +32,7 @@ static struct {
   hak_surplus surplus;
 } whales;
 
-hak_berth hak_berths[HAK_BERTHS];
+static hak_berth berths[HAK_BERTHS]; /* their sizes are bytes */
 
 hak_lock* hak_whale_cache_lock(void) { return &whales.lock; }
 
@@ -231,22 +231,18 @@ void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
 
 uint32_t hak_whale_cache_try_park(hak_whale* whale, hak_heap* heap) {
   if (!whale->reused || whale->size_bytes > HAK_WHALE_CACHE_PARK_MAX_BYTES) return 0;
-  hak_berth* berth = hak_berth_of(heap);
-  if (berth == NULL || hak_ptr_load_relaxed(&berth->whale) != NULL) return 0;
+  hak_berth* berth = hak_berth_of(berths, heap);
+  if (berth == NULL || hak_berth_has_guest(berth)) return 0;
   hak_registry_set_word(whale->base, HAK_REGISTRY_NONE);
-  hak_u64_store_relaxed(&berth->bytes, whale->size_bytes);
-  /* No locked instruction: nobody else puts one in. Release: pairs with the exchanges that take it. */
-  hak_ptr_store_release(&berth->whale, whale);
-  if (++berth->count == 0) berth->count = 1;
-  return berth->count;
+  return hak_berth_park(berth, whale, whale->size_bytes);
 }
 
 hak_whale* hak_whale_cache_unpark(hak_heap* heap, size_t size_bytes) {
-  hak_berth* berth = hak_berth_of(heap);
-  if (berth == NULL || hak_ptr_load_relaxed(&berth->whale) == NULL) return NULL;
-  const uint64_t have_bytes = hak_u64_load_relaxed(&berth->bytes);
+  hak_berth* berth = hak_berth_of(berths, heap);
+  if (berth == NULL || !hak_berth_has_guest(berth)) return NULL;
+  const uint64_t have_bytes = hak_u64_load_relaxed(&berth->size);
   if (size_bytes > have_bytes || have_bytes - size_bytes > size_bytes / 4) return NULL;
-  hak_whale* whale = (hak_whale*)hak_ptr_exchange_acquire(&berth->whale, NULL);
+  hak_whale* whale = (hak_whale*)hak_berth_take(berth);
   if (whale != NULL) hak_registry_set_word(whale->base, HAK_REGISTRY_WHALE);
   return whale; /* NULL: a purge was faster */
 }
@@ -254,8 +250,8 @@ hak_whale* hak_whale_cache_unpark(hak_heap* heap, size_t size_bytes) {
 /* From now on parked whales are cached ones. */
 static void settle_parked(uint64_t now_ms) {
   for (uint32_t i = 0; i < HAK_BERTHS; i++) {
-    if (hak_ptr_load_relaxed(&hak_berths[i].whale) == NULL) continue;
-    hak_whale* whale = (hak_whale*)hak_ptr_exchange_acquire(&hak_berths[i].whale, NULL);
+    if (!hak_berth_has_guest(&berths[i])) continue;
+    hak_whale* whale = (hak_whale*)hak_berth_take(&berths[i]);
     if (whale == NULL) continue;
     hak_lock_take(&whales.lock);
     list_remove(&whales.live, whale);
@@ -366,8 +362,8 @@ hak_whale_cache_figures hak_whale_cache_read_figures(void) {
   out.cached = whales.cached.count;
   out.cached_bytes = whales.cached.bytes;
   for (uint32_t i = 0; i < HAK_BERTHS; i++) {
-    if (hak_ptr_load_acquire(&hak_berths[i].whale) == NULL) continue;
-    const uint64_t bytes = hak_u64_load_relaxed(&hak_berths[i].bytes);
+    if (hak_ptr_load_acquire(&berths[i].guest) == NULL) continue;
+    const uint64_t bytes = hak_u64_load_relaxed(&berths[i].size);
     out.live--;
     out.live_bytes -= bytes;
     out.cached++;
@@ -425,7 +421,7 @@ uint64_t hak_whale_cache_resident_bytes(void) {
   HAK_VIEW_FIELDS("whales", __typeof__(whales), live, cached, figures)                                     \
   HAK_VIEW_STRUCTURE("whale_figures", hak_whale_cache_figures)                                             \
   HAK_VIEW_FIELDS("whale_figures", hak_whale_cache_figures, from_cache, from_new, resized_in_place, moved) \
-  HAK_VIEW_STRUCTURE("berth", hak_berth) HAK_VIEW_FIELDS("berth", hak_berth, heap, whale, bytes, count)
+  HAK_VIEW_STRUCTURE("berth", hak_berth) HAK_VIEW_FIELDS("berth", hak_berth, heap, guest, size, count)
 #define ROWS WHALE_ROWS CACHE_ROWS
-#define ROOTS(ROOT) ROOT("whales", whales) ROOT("berths", hak_berths)
+#define ROOTS(ROOT) ROOT("whales", whales) ROOT("berths", berths)
 HAK_VIEW_PART(hak_whale_cache_view, ROWS, ROOTS);

@@ -89,6 +89,8 @@ class Explainer:
         try:
             if word == REGISTRY_SPAN:
                 slab = self._view.read("slab", owner)
+                if slab["free_count"]:  # parked
+                    return self._elsewhere(address)
                 return self._span(address, slab["base"], slab["block_bytes"])
             if word not in (0, REGISTRY_WHALE):
                 return self._in_slab(address, word, owner)

@@ -44,7 +44,7 @@ LAYOUT: dict[str, list[tuple[str, int, int]]] = {
     "whale_list": [("oldest", 8, 1), ("newest", 8, 1)],
     "whale_figures": [("from_new", 8, 1), ("moved", 8, 1)],
     "whales": [("cached", 0, 1), ("live", 0, 1), ("figures", 0, 1)],
-    "berth": [("whale", 8, 1)],
+    "berth": [("guest", 8, 1)],
     "pool_counts": [("from_units", 8, 1), ("complete", 8, 1), ("complete_blocks", 8, 1), ("purged_bytes", 8, 1)],
     "os_counters": [("map_calls", 8, 1)],
     "metadata": [("end", 8, 1), ("used_bytes", 8, 1)],

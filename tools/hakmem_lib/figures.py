@@ -36,7 +36,8 @@ def of_snapshot(snapshot: Snapshot) -> Report:
     spans = snapshot.spans()
     whales = snapshot.live_whales()
     idle = [whale for whale in snapshot.whales if whale.state != "live"]
-    rooms = sum(span.room_units for span in spans) * UNIT_BYTES
+    parked = sum(span.bytes for span in snapshot.parked_spans())
+    rooms = sum(span.room_units for span in (*spans, *snapshot.parked_spans())) * UNIT_BYTES
     return {
         "hakmem": {"version": snapshot.version, "build": snapshot.build},
         "totals": {
@@ -51,8 +52,8 @@ def of_snapshot(snapshot: Snapshot) -> Report:
             "slabs": slabs["slab_bytes"],
             "spans": sum(span.bytes for span in spans),
             "rooms": rooms,
-            "free_units": sum(superslab.free_count for superslab in snapshot.superslabs) * UNIT_BYTES,
-            "dirty_units": sum(superslab.dirty_count for superslab in snapshot.superslabs) * UNIT_BYTES,
+            "free_units": sum(superslab.free_count for superslab in snapshot.superslabs) * UNIT_BYTES + parked,
+            "dirty_units": sum(superslab.dirty_count for superslab in snapshot.superslabs) * UNIT_BYTES + parked,
             "mapped": len(snapshot.superslabs) * SUPERSLAB_BYTES,
             "whales": sum(whale.size for whale in whales),
             "cached_whales": sum(whale.size for whale in idle),

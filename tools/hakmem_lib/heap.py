@@ -270,8 +270,12 @@ class Snapshot:
             yield from superslab.slabs
 
     def spans(self) -> list[Slab]:
-        """Spans only."""
-        return [slab for slab in self.slabs() if slab.is_span]
+        """Live ones."""
+        return [slab for slab in self.slabs() if slab.is_span and slab.taken]
+
+    def parked_spans(self) -> list[Slab]:
+        """Those that a thread has freed, and takes again next."""
+        return [slab for slab in self.slabs() if slab.is_span and not slab.taken]
 
     def live_whales(self) -> list[Whale]:
         """Those that the program has."""
@@ -443,7 +447,7 @@ class Walker:
             self.doubts["a slab that changed hands"] += 1
             return None
         if is_span:
-            block_bytes, blocks, free = units * UNIT_BYTES, 1, 0
+            block_bytes, blocks = units * UNIT_BYTES, 1
         elif index < len(self.classes) and self.classes[index].units == units:
             block_bytes, blocks = self.classes[index].block_bytes, self.classes[index].blocks
         else:
@@ -620,7 +624,7 @@ class Walker:
         """Live and cached ones."""
         view = self.view
         lists = view.record("whales", "whales")
-        parked = {berth["whale"] for berth in view.records("berths", "berth")} - {0}
+        parked = {berth["guest"] for berth in view.records("berths", "berth")} - {0}
         out: list[Whale] = []
         for name in ("live", "cached"):
             heads = lists.inner(name, view.structure("whale_list"))

@@ -88,11 +88,22 @@ class Whole(HeapTest):
                 self.hakmem.slab(superslab, unit, 0, owner, free=0)
             self.assertEqual(self.walker.snapshot().superslabs[number].tier, tier)
 
+    def test_a_parked_span_is_free(self) -> None:
+        superslab = self.hakmem.superslab(BASE)
+        self.hakmem.slab(superslab, 0, 0xFF, 0, free=0, units=3)
+        self.hakmem.slab(superslab, 5, 0xFF, 0, free=1, units=4)
+        snapshot = self.walker.snapshot()
+        self.assertEqual([span.first_unit for span in snapshot.spans()], [0])
+        self.assertEqual([span.first_unit for span in snapshot.parked_spans()], [5])
+        totals = figures.of_snapshot(snapshot)["totals"]
+        self.assertEqual((totals["spans"], totals["live_blocks"], totals["free_units"]), (3 * UNIT, 1, 29 * UNIT))
+        self.assertEqual(totals["mapped"], totals["slabs"] + totals["spans"] + totals["rooms"] + totals["free_units"])
+
     def test_whales(self) -> None:
         live = self.hakmem.whale(BASE, 40 * UNIT)
         parked = self.hakmem.whale(BASE + 100 * UNIT, 50 * UNIT)
         self.hakmem.whale(BASE + 200 * UNIT, 60 * UNIT, "cached", freed_ms=5)
-        self.hakmem.put("berths", parked, self.hakmem.layouts["berth"]["whale"][0] // 8)
+        self.hakmem.put("berths", parked, self.hakmem.layouts["berth"]["guest"][0] // 8)
         snapshot = self.walker.snapshot()
         self.assertEqual(
             sorted((whale.size // UNIT, whale.state) for whale in snapshot.whales),

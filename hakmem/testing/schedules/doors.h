@@ -62,7 +62,7 @@ void door_take_complete(void);
 /** Owner: merges what is posted, and releases what becomes empty. Returns the number of slabs released. */
 int door_drain(hak_heap* heap, uint32_t size_class);
 
-/** As an owner that takes `units` units from `unit` of SuperSlab `id`, which are not free: a span. */
+/** As an owner that takes `units` units from `unit` of SuperSlab `id`, which are not free: a span that may be parked. */
 hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units);
 /** The units behind a span up to `end`, which are not free, are its room. */
 void door_give_room(hak_slab* slab, uint32_t end);
@@ -83,6 +83,9 @@ void door_unlist(hak_slab* slab, hak_heap* heap, uint32_t size_class);
 /** True: the slab is of the heap's bin, and its books may be changed. */
 bool door_takes_own(hak_heap* heap, hak_slab* slab, uint32_t size_class);
 uint64_t door_empty_count(void);
+
+/* span_berth.c */
+void door_settle_spans(void);
 
 /* remote_free.c */
 /** A slab that is posted to `mailbox` without bits, by a publisher that comes late. */

@@ -185,6 +185,35 @@ Scenario TakeRooms() {
   return scenario;
 }
 
+// A span is parked, taken again and used, as a purge settles what is parked and another takes units.
+Scenario ParkASpan() {
+  World world = NewWorld();
+  door_new_superslab(0);
+  hak_heap* heap = AddHeap(&world);
+  hak_slab* span = door_make_span(0, 0, 1);
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"owner",
+       [=] {
+         door_use_units(span, 1, false);
+         Expect(hak_shared_pool_try_park_span(span, heap) != 0, "nothing is parked yet");
+         hak_slab* again = hak_shared_pool_unpark_span(heap, 1, false);
+         if (again == nullptr) return;
+         Expect(again == span, "there is no other");
+         Hold(0, again, 1);
+         door_use_units(again, 1, false);
+       }},
+      {"purge", [] { door_settle_spans(); }},
+      {"taker", [] { Hold(2, door_claim(0, 1), 1); }},
+  };
+  scenario.end = [=] {
+    CheckUnits(~1u);
+    if (held.units[0] == 1) CheckWordOf(0);
+  };
+  return scenario;
+}
+
 // The last used unit comes back as another is taken: the SuperSlab goes to the empty cache, or does not.
 Scenario LastUnit() {
   NewWorld();
@@ -414,6 +443,7 @@ std::vector<NamedScenario> UnitScenarios() {
       {"grow", "a span grows, its neighbour goes, another takes", GrowSpan, true},
       {"room", "a span grows into its room, which another takes away", GrowIntoRoom, false},
       {"room_taken", "a room goes with its span and is taken away", TakeRooms, true},
+      {"park_span", "a span parked and taken again under a purge", ParkASpan, true},
       {"last_unit", "the last unit returns as others are taken", LastUnit, false},
       {"last_unit_again", "the same, with another unit taken and returned", LastUnitAgain, false},
       {"reopen", "a descriptor in its second use under a late search", Reopen, true},

@@ -69,6 +69,7 @@ hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units) {
   hak_slab* slab = door_slab(id, unit);
   door_fill_span(slab, units);
   door_use_units(slab, units, is_zeroed(slab, units));
+  slab->reused = true;
   return slab;
 }
 

@@ -1,0 +1,156 @@
+// A span that its thread has freed waits for it beside the pool, as long as it may lie idle.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "hakmem/shared_pool/test_pool.h"
+
+namespace {
+
+// Heaps are told apart by address only.
+alignas(4096) char heaps[3 * 4096];
+hak_heap* Heap(size_t i) { return reinterpret_cast<hak_heap*>(heaps + i * 4096); }
+
+class SpanBerth : public PoolFixture {
+ protected:
+  void SetUp() override {
+    PoolFixture::SetUp();
+    anchor_ = AcquireSpan(1);
+  }
+
+  void TearDown() override {
+    hak_shared_pool_release_span(anchor_);
+    PoolFixture::TearDown();
+  }
+
+  // A span of units that have been used before.
+  static hak_slab* Reused(uint32_t units) {
+    hak_slab* span = AcquireSpan(units);
+    hak_shared_pool_release_span(span);
+    EXPECT_EQ(AcquireSpan(units), span);
+    return span;
+  }
+
+  static uint64_t Word(const hak_slab* span) { return hak_registry_word(span->base); }
+
+  hak_slab* anchor_ = nullptr;
+};
+
+TEST_F(SpanBerth, WhatMayLieIdleIsParkedAndTakenAgain) {
+  hak_slab* span = AcquireSpan(8);
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u) << "nobody has said that it may lie idle";
+  hak_shared_pool_release_span(span);
+  span = Reused(8);
+  const hak_shared_pool_figures before = Figures();
+  ASSERT_NE(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  EXPECT_EQ(Word(span), uint64_t{HAK_REGISTRY_NONE}) << "to free it again is misuse";
+  EXPECT_EQ(hak_registry_owner(span->base + kUnit), span);
+  EXPECT_EQ(Figures().live_spans, before.live_spans - 1);
+  EXPECT_EQ(Figures().span_bytes, before.span_bytes - 8 * kUnit);
+  EXPECT_EQ(Figures().slab_bytes, before.slab_bytes - 8 * kUnit);
+  EXPECT_EQ(Figures().live_bytes, before.live_bytes - 8 * kUnit);
+  EXPECT_EQ(Figures().free_units, before.free_units + 8);
+  EXPECT_EQ(Figures().dirty_free_units, before.dirty_free_units + 8);
+  EXPECT_TRUE(hak_shared_pool_has_dirty());
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(1), 8, false), nullptr) << "another's";
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(0), 9, false), nullptr) << "too short";
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(0), 7, false), nullptr) << "too long";
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(0), 8, true), nullptr) << "it does not grow";
+  ASSERT_EQ(hak_shared_pool_unpark_span(Heap(0), 8, false), span);
+  EXPECT_EQ(Word(span), uint64_t{HAK_REGISTRY_SPAN});
+  EXPECT_EQ(hak_registry_owner(span->base), span);
+  EXPECT_EQ(Figures().live_spans, before.live_spans);
+  EXPECT_EQ(Figures().free_units, before.free_units);
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(0), 8, false), nullptr);
+  EXPECT_NE(hak_shared_pool_try_park_span(span, Heap(0)), 0u) << "and once more";
+}
+
+TEST_F(SpanBerth, OneAThread) {
+  hak_slab* first = Reused(4);
+  hak_slab* second = Reused(4);
+  ASSERT_NE(hak_shared_pool_try_park_span(first, Heap(0)), 0u);
+  EXPECT_EQ(hak_shared_pool_try_park_span(second, Heap(0)), 0u);
+  EXPECT_NE(hak_shared_pool_try_park_span(second, Heap(1)), 0u);
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(1), 4, false), second);
+  hak_shared_pool_release_span(second);
+}
+
+TEST_F(SpanBerth, AThreadWithoutAHeapParksNothing) {
+  hak_slab* span = Reused(4);
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, hak_heap_current), 0u);
+  EXPECT_EQ(hak_shared_pool_unpark_span(hak_heap_current, 4, false), nullptr);
+  hak_shared_pool_release_span(span);
+}
+
+TEST_F(SpanBerth, APurgeReleasesIt) {
+  hak_slab* span = Reused(4);
+  char* base = span->base;
+  ASSERT_NE(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  EXPECT_EQ(hak_shared_pool_purge(kStartMs, 500), 0u) << "its decay begins now";
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(0), 4, false), nullptr);
+  EXPECT_EQ(Figures().free_units, HAK_SUPERSLAB_UNITS - 1u);
+  EXPECT_EQ(hak_shared_pool_purge(kStartMs + 499, 500), 0u);
+  EXPECT_EQ(hak_shared_pool_purge(kStartMs + 500, 500), 4 * kUnit);
+  EXPECT_TRUE(ReadsAsZero(base, 4 * kUnit));
+}
+
+TEST_F(SpanBerth, OfAnotherLengthASpanIsANewOne) {
+  hak_slab* span = Reused(4);
+  ASSERT_TRUE(hak_shared_pool_resize_span(span, 5));
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  hak_shared_pool_release_span(span);
+  span = Reused(4);
+  ASSERT_TRUE(hak_shared_pool_resize_span(span, 3));
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  hak_shared_pool_release_span(span);
+}
+
+// One that grew within what it had from the beginning has had no unit that did not lie idle before.
+TEST_F(SpanBerth, OneThatGrowsKeepsItsRoom) {
+  hak_slab* span = hak_shared_pool_acquire_growing(4);
+  ASSERT_TRUE(hak_shared_pool_grow_span(span, 5));
+  span->asked_bytes = 5 * kUnit;
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  const uint32_t units = span->units;
+  hak_shared_pool_release_span(span);
+  span = hak_shared_pool_acquire_growing(units);
+  span->asked_bytes = 4 * kUnit;
+  const uint64_t room_units = Figures().room_units;
+  ASSERT_NE(room_units, 0u);
+  ASSERT_NE(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  EXPECT_EQ(Figures().room_units, room_units);
+  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(0), units, false), nullptr) << "room would be held for nothing";
+  ASSERT_EQ(hak_shared_pool_unpark_span(Heap(0), units, true), span);
+  EXPECT_TRUE(hak_shared_pool_grow_span(span, units + 1));
+  hak_shared_pool_release_span(span);
+  EXPECT_EQ(Figures().room_units, 0u);
+}
+
+TEST_F(SpanBerth, PurgesAndThreadsNeverShareASpan) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> broken{0};
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 2; t++) {
+    threads.emplace_back([t, &broken] {
+      for (uint64_t i = 0; i < 20000; i++) {
+        hak_slab* span = hak_shared_pool_unpark_span(Heap(t), 3, false);
+        if (span == nullptr) span = AcquireSpan(3);
+        hak_unpoison(span->base, sizeof(uint64_t));
+        auto* tag = reinterpret_cast<uint64_t*>(span->base);
+        *tag = t << 32 | i;
+        if (Word(span) != HAK_REGISTRY_SPAN || *tag != (t << 32 | i)) broken++;
+        if (hak_shared_pool_try_park_span(span, Heap(t)) == 0) hak_shared_pool_release_span(span);
+      }
+    });
+  }
+  threads.emplace_back([&stop] {
+    for (uint64_t i = 0; !stop; i++) hak_shared_pool_purge(kStartMs + i, i % 8 == 0 ? 0 : 1000);
+  });
+  threads[0].join();
+  threads[1].join();
+  stop = true;
+  threads[2].join();
+  EXPECT_EQ(broken.load(), 0);
+}
+
+}  // namespace
