@@ -77,6 +77,17 @@ TEST(Bits, TakeRunTakesTheLowestNeighbours) {
   }
 }
 
+TEST(Bits, SetSaysWhetherItWasSet) {
+  for (uint32_t n = 0; n < 64; n++) {
+    uint64_t word = 0x8000000000000001;
+    const bool was_set = n == 0 || n == 63;
+    EXPECT_EQ(hak_bits_set(&word, n), was_set) << n;
+    EXPECT_EQ(word, 0x8000000000000001 | uint64_t{1} << n) << n;
+    EXPECT_TRUE(hak_bits_set(&word, n + 64 * uint64_t{n})) << "of 64, which word it is, is for the caller to know";
+    EXPECT_EQ(word, 0x8000000000000001 | uint64_t{1} << n) << n;
+  }
+}
+
 TEST(Bits, LowMask) {
   EXPECT_EQ(hak_bits_low_mask(0), 0u);
   EXPECT_EQ(hak_bits_low_mask(64), ~0ull);

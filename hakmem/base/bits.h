@@ -25,6 +25,21 @@ HAK_ALWAYS_INLINE uint32_t hak_bits_count(uint64_t word) {
 #endif
 }
 
+/** Sets bit `n` % 64 of *word. Returns whether it was set before. */
+HAK_ALWAYS_INLINE bool hak_bits_set(uint64_t* word, uint64_t n) {
+#if defined(__x86_64__)
+  /* One instruction. gcc 12 takes it for `1 << n` too, but not in a loop, where it keeps the 1 in a register and shifts it. */
+  bool was_set;
+  __asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was_set) : "r"(n));
+  return was_set;
+#else
+  const uint64_t bit = 1ull << (n % 64);
+  const bool was_set = (*word & bit) != 0;
+  *word |= bit;
+  return was_set;
+#endif
+}
+
 /** A word with the `count` lowest bits set; `count` is 0 to 64. */
 HAK_ALWAYS_INLINE uint64_t hak_bits_low_mask(uint32_t count) { return count >= 64 ? ~0ull : (1ull << count) - 1; }
 

@@ -133,10 +133,9 @@ HAK_ALWAYS_INLINE bool hak_slab_is_empty(const hak_slab* slab) { return hak_slab
 /** Owner: gives block `index` back. False: it was free already (a double free), nothing changed. */
 HAK_ALWAYS_INLINE bool hak_slab_give(hak_slab* slab, uint32_t index) {
   const uint32_t word = index >> 6;
-  const uint64_t bit = 1ull << (index & 63);
-  const uint64_t old = slab->free_bits[word];
-  if (HAK_UNLIKELY((old & bit) != 0)) return false;
-  slab->free_bits[word] = old | bit;
+  uint64_t bits = slab->free_bits[word];
+  if (HAK_UNLIKELY(hak_bits_set(&bits, index))) return false;
+  slab->free_bits[word] = bits;
   hak_u32_bump_single_writer(&slab->free_count, 1);
   if (word < slab->first_word) slab->first_word = (uint16_t)word;
   return true;

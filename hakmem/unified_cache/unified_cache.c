@@ -115,8 +115,8 @@ typedef struct word_blocks {
   uint64_t count; /* of slots */
 } word_blocks;
 
-/* The blocks of slots[0 .. count) from the first on, which is one of the span's, up to one of another word or a pointer that
- * is no block's. Blocks that were freed one after the other are often neighbours: a row of them is one mask. */
+/* The blocks of slots[0 .. count) from the first on, which is one of the span's, up to one of another word, a pointer that
+ * is no block's, or a block that came before. Blocks that were freed one after the other are often neighbours: a row of them is one mask. */
 static word_blocks collect_word(void* const* slots, uint64_t count, const word_span* span) {
   const uint64_t stride = span->slab->block_bytes;
   const uint32_t reciprocal = span->slab->reciprocal;
@@ -137,22 +137,11 @@ static word_blocks collect_word(void* const* slots, uint64_t count, const word_s
     const uint64_t offset = (uintptr_t)*at - base;
     if (offset >= size_bytes) break;
     const uint64_t place = offset * reciprocal;
-    if (HAK_UNLIKELY((uint32_t)place >= reciprocal)) break;
-    mask |= 1ull << (place >> 32);
+    if (HAK_UNLIKELY((uint32_t)place >= reciprocal) || HAK_UNLIKELY(hak_bits_set(&mask, place >> 32))) break;
     at++;
   }
   const word_blocks out = {mask, (uint64_t)(at - slots)};
   return out;
-}
-
-/* Reports each of the slots, blocks of the span's all, that came before. */
-static HAK_SLOW void report_twice(void* const* slots, uint64_t count, const word_span* span) {
-  uint64_t mask = 0;
-  for (uint64_t i = 0; i < count; i++) {
-    const uint64_t bit = 1ull << (((uintptr_t)slots[i] - span->base) / span->slab->block_bytes);
-    if ((mask & bit) != 0) hak_slab_report_twice(span->slab, span->word, bit);
-    mask |= bit;
-  }
 }
 
 /* Gives the blocks of slots[0 .. count) back as far as they are of one word: that of the first, block `index` of `slab`.
@@ -161,7 +150,6 @@ static uint64_t give_word(hak_heap* heap, hak_bin* bin, void* const* slots, uint
                           uint32_t index) {
   const word_span span = span_of(slab, index);
   const word_blocks found = collect_word(slots, count, &span);
-  if (HAK_UNLIKELY(hak_bits_count(found.mask) != found.count)) report_twice(slots, found.count, &span);
   const uint64_t twice = hak_warm_pool_give_word(heap, bin, slab, span.word, found.mask);
   if (HAK_UNLIKELY(twice != 0)) hak_slab_report_twice(slab, span.word, twice);
   return found.count;
