@@ -559,7 +559,9 @@ size_t hak_gate_good_size(size_t size_bytes) {
 }
 
 bool hak_gate_is_in_heap(const void* ptr) {
-  return hak_registry_word(ptr) != HAK_REGISTRY_NONE || hak_whale_cache_holds(ptr);
+  const hak_registry_entry entry = hak_registry_look_up(ptr);
+  if (entry.word == HAK_REGISTRY_NONE) return hak_whale_cache_holds(ptr);
+  return entry.word != HAK_REGISTRY_SPAN || hak_slab_free_count((const hak_slab*)entry.owner) == 0; /* else parked */
 }
 
 size_t hak_gate_trim(void) {

@@ -237,7 +237,10 @@ TEST_F(Gate, ASpanThatWasFreedLastIsTheNextOne) {
   void* block = hak_malloc(kBytes);
   for (int i = 0; i < 100; i++) {
     Fill(block, kBytes, i);
+    EXPECT_TRUE(hak_is_in_heap(static_cast<char*>(block) + 100 * kKiB));
     hak_free(block);
+    EXPECT_FALSE(hak_is_in_heap(block));
+    EXPECT_FALSE(hak_is_in_heap(static_cast<char*>(block) + 100 * kKiB));
     void* next = i % 2 == 0 ? hak_malloc(kBytes) : hak_calloc(kBytes / 16, 16);
     ASSERT_EQ(next, block) << i;
     ASSERT_EQ(hak_malloc_usable_size(next), hak_good_size(kBytes)) << i;

@@ -253,6 +253,12 @@ static bool is_zeroed(const hak_slab* slab, uint32_t units) {
   return (hak_u32_load_relaxed(&slab->superslab->dirty_units) & unit_mask(slab->first_unit, units)) == 0;
 }
 
+/* True when every unit of the slab has been in use and not gone back since. */
+static bool is_dirty(const hak_slab* slab, uint32_t units) {
+  const uint32_t mask = unit_mask(slab->first_unit, units);
+  return (hak_u32_load_relaxed(&slab->superslab->dirty_units) & mask) == mask;
+}
+
 static void release_units(hak_slab* slab, uint32_t first, uint32_t units) {
   hak_superslab* superslab = slab->superslab;
   const uint32_t mask = unit_mask(first, units);
@@ -523,7 +529,7 @@ hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
   if (slab == NULL) return NULL;
   *zeroed = is_zeroed(slab, units);
   hak_slab_init_span(slab, units);
-  slab->reused = !*zeroed;
+  slab->reused = is_dirty(slab, units);
   hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
   mark_head(slab, true);
   return slab;
@@ -541,7 +547,7 @@ hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
   const uint32_t first = slab->first_unit;
   prefault(slab, units);
   hak_slab_init_span(slab, units);
-  slab->reused = !is_zeroed(slab, units);
+  slab->reused = is_dirty(slab, units);
   hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
   mark_head(slab, true);
   if (units < wide) {

@@ -9,15 +9,15 @@
  *   5. A released slab has every block free, remote bits all zero, and mailbox NULL.
  *   6. An empty SuperSlab has free_units 0 and is in the empty cache: nobody can claim from it there.
  *   7. The room of a span that grows is held by it, untouched and without registry words. Any thread may take it away.
- *   8. A parked span holds its units and room; its free_count is 1, and its first unit has no registry word. It was let lie
- *      idle before (hak_slab.reused). A thread has one at most, until the next purge.
+ *   8. A parked span holds its units and room; its free_count is 1, and its first unit has no registry word. Its
+ *      units were let lie idle before (hak_slab.reused). A thread has one at most, until the next purge.
  * Threads: any.
  * Ordering: units are claimed (acquire) and released (release) by read-modify-writes of free_units, which pair.
  * Lock: the pool lock guards the empty cache and the free descriptors; held over a few stores, never over a system call.
  * Cost: acquire and release of a slab about 100 ns, with one compare-and-swap and one store a unit.
  * Fails: NULL when every stage came up empty and the kernel has no memory.
  * Fork: lifecycle takes the pool lock around fork. Units held by a vanished thread's half-done acquire, release
- *   or purge stay lost; the sums by which surplus is told count them.
+ *   or purge stay lost, and so does a span on its way to a berth or from it; the sums by which surplus is told count them.
  *
  * Stages of an acquire, in turn:
  *   orphan's partial slab (not for a named heap) -> (what others have freed whole is released) -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping

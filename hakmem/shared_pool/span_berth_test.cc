@@ -65,6 +65,19 @@ TEST_F(SpanBerth, WhatMayLieIdleIsParkedAndTakenAgain) {
   EXPECT_NE(hak_shared_pool_try_park_span(span, Heap(0)), 0u) << "and once more";
 }
 
+// Of eight units four have been used: the others have never been let lie idle.
+TEST_F(SpanBerth, WhatIsNewInPartIsNotParked) {
+  hak_slab* span = AcquireSpan(4);
+  hak_shared_pool_release_span(span);
+  ASSERT_EQ(AcquireSpan(8), span);
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  hak_shared_pool_release_span(span);
+  span = hak_shared_pool_acquire_growing(9);
+  span->asked_bytes = 9 * kUnit;
+  EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
+  hak_shared_pool_release_span(span);
+}
+
 TEST_F(SpanBerth, OneAThread) {
   hak_slab* first = Reused(4);
   hak_slab* second = Reused(4);

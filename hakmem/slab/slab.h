@@ -3,7 +3,8 @@
  * Invariants:
  *   1. Bit i of `free_bits` set: block i is free in the slab. Clear: with the program, or in its bin's cache or run
  *      word, or freed from afar with its bit in `remote_bits` (or still in some thread's out-box).
- *   2. free_count is the number of set bits in free_bits.
+ *   2. free_count is the number of set bits in free_bits; of a span it is 1 while the span is parked (shared_pool.h, 8), else
+ *      0.
  *   3. Words below `first_word` of free_bits are 0.
  *   4. Blocks of words from `fresh_word` on have not been handed out since their pages were last known to be zero. In a
  *      slab of one word `clean_bits` says so block by block, and `fresh_word` is 1: bits of it are bits of free_bits.
@@ -61,8 +62,8 @@ typedef struct hak_slab {
   struct hak_slab* next; /* in the bin's list of slabs with free blocks */
   struct hak_slab* prev;
   bool listed;
-  /* Of a span: some of its units were dirty when it was acquired, and it has kept its size: what may lie idle has come back
-   * from there. Sync: who has the block */
+  /* Of a span: all its units were dirty when it was acquired, and it has kept its size: they had been let lie idle. Sync: who
+   * has the block */
   bool reused;
   /* Of a span that grows: the bytes asked for last; 0: any other. Sync: who has the block */
   uint32_t asked_bytes;

@@ -116,12 +116,14 @@ typedef struct word_blocks {
 } word_blocks;
 
 /* The blocks of slots[0 .. count) from the first on, which is one of the span's, up to one of another word, a pointer that
- * is no block's, or a block that came before. Blocks that were freed one after the other are often neighbours: a row of them is one mask. */
+ * is no block's, or a block that came before. Blocks that were freed one after the other are often neighbours: a row of
+ * them is one mask. */
 static word_blocks collect_word(void* const* slots, uint64_t count, const word_span* span) {
   const uint64_t stride = span->slab->block_bytes;
   const uint32_t reciprocal = span->slab->reciprocal;
   const uintptr_t base = span->base;
   const uint64_t size_bytes = span->size_bytes;
+  const uint64_t last_offset = size_bytes - stride;
   const uint64_t step = (uintptr_t)slots[1] - (uintptr_t)slots[0];
   void* const* const end = slots + count;
   void* const* at = slots;
@@ -135,7 +137,7 @@ static word_blocks collect_word(void* const* slots, uint64_t count, const word_s
   }
   while (at != end) {
     const uint64_t offset = (uintptr_t)*at - base;
-    if (offset >= size_bytes) break;
+    if (offset > last_offset) break; /* not size_bytes: size_class.h, 6 */
     const uint64_t place = offset * reciprocal;
     if (HAK_UNLIKELY((uint32_t)place >= reciprocal) || HAK_UNLIKELY(hak_bits_set(&mask, place >> 32))) break;
     at++;

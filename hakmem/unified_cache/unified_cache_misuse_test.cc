@@ -154,6 +154,25 @@ TEST_F(UnifiedCache, PointersToNoBlockAtAllAreFoundAndDropped) {
   }
 }
 
+// The last bytes of a block of three units, whose index by the reciprocal is that of a block past the end.
+TEST_F(UnifiedCache, PointersToTheLastBytesOfALargeBlockAreFoundAndDropped) {
+  const uint32_t c = ClassOf(192 * 1024);
+  std::vector<void*> blocks = AllocMany(c, 2);
+  for (size_t back = 1; back <= 16; back++) {
+    char* inside = static_cast<char*>(blocks[0]) + 192 * 1024 - back;
+    Push(blocks[0]);
+    Push(inside);
+    EXPECT_EQ(Misuse([&] { Flush(); }), 1u) << back;
+    blocks[0] = Alloc(c);
+    Push(inside);
+    Push(blocks[0]);
+    EXPECT_EQ(Misuse([&] { Flush(); }), 1u) << back;
+    blocks[0] = Alloc(c);
+  }
+  live_ = blocks;
+  ExpectNoBlockTwice(c, 10);
+}
+
 // Rows of neighbours, upwards and downwards, over the ends of words and of slabs, with blocks freed twice and pointers
 // into blocks amid them, against a set.
 TEST_F(UnifiedCache, MisuseAmidRowsOfNeighboursIsFoundAndChangesNothing) {

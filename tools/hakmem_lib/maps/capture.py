@@ -148,7 +148,8 @@ class _Blocks:
         """By address of the slab's descriptor; of those that were the same before and after."""
         slabs = [slab for slab in self.snapshot.slabs() if not slab.is_span]
         units = {slab.base // UNIT_BYTES + unit: slab for slab in slabs for unit in range(slab.units)}
-        out = {slab.address: model.Bits(0, 0, 0) for slab in self.snapshot.slabs()}
+        # A span has one block, which is free while it is parked.
+        out = {slab.address: model.Bits(slab.free if slab.is_span else 0, 0, 0) for slab in self.snapshot.slabs()}
         for slab, bits in zip(slabs, self.walker.bitmaps(slabs)):
             out[slab.address].free = (bits or 0) & ((1 << slab.blocks) - 1)
         self._add_remote(slabs, out)

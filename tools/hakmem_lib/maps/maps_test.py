@@ -84,6 +84,14 @@ class Capture(unittest.TestCase):
         self.assertEqual((second.is_span, second.live, second.room_units, second.asked_bytes), (True, 1, 4, 300000))
         self.assertEqual(sum(model.totals(heap_map).values()), SUPERSLAB)
 
+    def test_a_parked_span_is_free(self) -> None:
+        self.hakmem.slab(self.superslab, 0, 0xFF, 0, free=0, units=3)
+        self.hakmem.slab(self.superslab, 6, 0xFF, 0, free=1, units=5)
+        heap_map = self.map()
+        live, parked = heap_map.superslabs[0].slabs
+        self.assertEqual((live.live, parked.live, parked.free), (1, 0, 1))
+        self.assertEqual(sum(model.totals(heap_map).values()), SUPERSLAB)
+
     def test_words_of_the_outbox(self) -> None:
         found = self.hakmem.slab(self.superslab, 0, 0, self.owner, free=0)
         box = self.hakmem.at("heap", self.other, "outbox", 0)
