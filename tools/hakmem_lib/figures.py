@@ -36,8 +36,9 @@ def of_snapshot(snapshot: Snapshot) -> Report:
     spans = snapshot.spans()
     whales = snapshot.live_whales()
     idle = [whale for whale in snapshot.whales if whale.state != "live"]
-    parked = sum(span.bytes for span in snapshot.parked_spans())
-    rooms = sum(span.room_units for span in (*spans, *snapshot.parked_spans())) * UNIT_BYTES
+    parked_spans = snapshot.parked_spans()
+    parked = sum(span.bytes for span in parked_spans)
+    rooms = sum(span.room_units for span in spans + parked_spans) * UNIT_BYTES
     return {
         "hakmem": {"version": snapshot.version, "build": snapshot.build},
         "totals": {
