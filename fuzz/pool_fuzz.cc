@@ -12,12 +12,14 @@
 #include "fuzz/option.h"
 #include "fuzz/pool_model.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/bits.h"
 #include "hakmem/config/config.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/shared_pool/superslab_inl.h"
 #include "hakmem/slab/slab.h"
 #include "hakmem/surplus/surplus.h"
 
@@ -206,31 +208,63 @@ class Session {
     units_.Hold(*held, IndexOf(*held), 0, units);
   }
 
-  /* `slab` came from the first stage that had room: a hot SuperSlab, a draining one, an empty one, a new one. `emptied`:
-   * SuperSlabs that became empty before. */
+  /* The SuperSlabs in use that have a run of free units, all of them dirty or as may be. */
+  struct Fits {
+    bool any = false;
+    bool hot = false;
+  };
+  Fits FindFits(uint32_t units, bool all_dirty) const {
+    Fits fits;
+    for (const auto& [base, holders] : units_.All()) {
+      const uint32_t free_units = Units::CountFree(holders);
+      if (free_units == kUnits || !Units::HasRun(holders, units, all_dirty ? DirtyUnits(base) : ~0u)) continue;
+      fits.any = true;
+      fits.hot = fits.hot || free_units < kUnits / 2;
+    }
+    return fits;
+  }
+
+  /* A claim does not change them. */
+  static uint32_t DirtyUnits(const char* base) {
+    for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+      const hak_superslab* superslab = hak_superslab_by_id(id);
+      if (superslab != nullptr && hak_u32_load_relaxed(&superslab->in_use) != 0 && superslab->base == base) {
+        return hak_u32_load_relaxed(&superslab->dirty_units);
+      }
+    }
+    FUZZ_CHECK(!"the SuperSlab is there");
+    return 0;
+  }
+
+  static uint32_t UnitsOf(const hak_slab* slab, uint32_t units) {
+    return static_cast<uint32_t>(((uint64_t{1} << units) - 1) << slab->first_unit);
+  }
+
+  /* `slab` came from the first stage that had room: dirty units of a hot SuperSlab, of a draining one, of an empty one, other
+   * units of these, a new one. `emptied`: SuperSlabs that became empty before. */
   void CheckStage(const hak_shared_pool_figures& before, uint64_t emptied, uint32_t units, const hak_slab* slab,
                   uint64_t refusals) {
     const hak_shared_pool_figures after = Figures();
-    bool fits_hot = false;
-    bool fits = false;
-    for (const auto& [base, holders] : units_.All()) {
-      const uint32_t free_units = Units::CountFree(holders);
-      if (free_units == kUnits || !Units::HasRun(holders, units)) continue;
-      fits = true;
-      fits_hot = fits_hot || free_units < kUnits / 2;
-    }
     const bool has_empty = before.empty_superslabs + emptied != 0;
+    const Fits any = FindFits(units, false);
     if (slab == nullptr) {
-      FUZZ_CHECK(!fits && !has_empty && kernel_.AllRefusals() != refusals);
+      FUZZ_CHECK(!any.any && !has_empty && kernel_.AllRefusals() != refusals);
       FUZZ_CHECK(after.superslabs == before.superslabs && after.from_new == before.from_new);
       return;
     }
-    FUZZ_CHECK(after.from_units - before.from_units == fits);
-    FUZZ_CHECK(after.from_empty - before.from_empty == (!fits && has_empty));
-    FUZZ_CHECK(after.from_new - before.from_new == (!fits && !has_empty));
+    const uint32_t taken = UnitsOf(slab, units) & DirtyUnits(BaseOf(slab));
+    const bool asks_for_dirty = hak_superslab_read_sums().dirty_units + hak_bits_count(taken) >= units;
+    const Fits dirty = asks_for_dirty ? FindFits(units, true) : Fits();
+    const bool from_empty = has_empty && !dirty.any && (asks_for_dirty || !any.any);
+    const bool from_units = dirty.any || (any.any && !from_empty);
+    FUZZ_CHECK(after.from_units - before.from_units == from_units);
+    FUZZ_CHECK(after.from_empty - before.from_empty == from_empty);
+    FUZZ_CHECK(after.from_new - before.from_new == (!from_units && !from_empty));
     FUZZ_CHECK(after.superslabs - before.superslabs == after.from_new - before.from_new);
-    if (fits) {
+    FUZZ_CHECK(!dirty.any || taken == UnitsOf(slab, units));
+    if (from_units) {
       const auto at = units_.All().find(BaseOf(slab));
+      const bool fits_hot = dirty.any ? dirty.hot : any.hot;
       FUZZ_CHECK(at != units_.All().end() && fits_hot == (Units::CountFree(at->second) < kUnits / 2));
     }
   }

@@ -92,10 +92,11 @@ class Units {
     return count;
   }
 
-  static bool HasRun(const Holders& holders, uint32_t units) {
+  /* Of the units of `among`. */
+  static bool HasRun(const Holders& holders, uint32_t units, uint32_t among) {
     uint32_t run = 0;
-    for (const int holder : holders) {
-      run = holder == kNobody ? run + 1 : 0;
+    for (uint32_t unit = 0; unit < kUnits; unit++) {
+      run = holders[unit] == kNobody && (among >> unit & 1) != 0 ? run + 1 : 0;
       if (run == units) return true;
     }
     return false;

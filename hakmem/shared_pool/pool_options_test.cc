@@ -24,8 +24,8 @@ size_t ResidentBytes(char* base, size_t bytes) {
   return resident;
 }
 
-// Two SuperSlabs with room for a unit: that with the lower number is nearly empty, the other nearly full. True: the next
-// slab comes from the first.
+// Two SuperSlabs with room for a unit, dirty in both: that with the lower number is nearly empty, the other nearly full.
+// True: the next slab comes from the first.
 bool TakesFromTheEmptierOne(std::vector<hak_slab*>* spans) {
   bool zeroed;
   hak_slab* large[2];
@@ -35,6 +35,9 @@ bool TakesFromTheEmptierOne(std::vector<hak_slab*>* spans) {
     EXPECT_EQ(spans->back()->superslab, large[i]->superslab);
   }
   EXPECT_NE(large[0]->superslab, large[1]->superslab);
+  hak_slab* last[] = {hak_shared_pool_acquire_span(1, &zeroed), hak_shared_pool_acquire_span(1, &zeroed)};
+  EXPECT_NE(last[0]->superslab, last[1]->superslab);
+  for (hak_slab* span : last) hak_shared_pool_release_span(span);
   const uint32_t lower = large[0]->superslab->id < large[1]->superslab->id ? 0 : 1;
   hak_superslab* emptier = large[lower]->superslab;
   hak_shared_pool_release_span(large[lower]);

@@ -13,6 +13,8 @@
 enum {
   /* SuperSlabs of a tier that are tried before the next stage; the first nearly always does. */
   TRIES_PER_TIER = 32,
+  /* SuperSlabs that are marked as dirty, and have been claimed since, which a search puts up with. */
+  STALE_MARKS = 4,
   /* Parked heaps that an acquire looks at. */
   ORPHANS_PER_ACQUIRE = 8,
   /* A span that grows gets half a SuperSlab, or all of it where half is too little. */
@@ -63,15 +65,17 @@ static void count_claim(const hak_superslab* superslab, uint32_t mask) {
   if (dirty != units) hak_surplus_on_take(&surplus, (units - dirty) * HAK_UNIT_BYTES);
 }
 
-/* Claims `units` adjacent free units; their first, or -1. */
-HAK_ALWAYS_INLINE int claim_units(hak_superslab* superslab, uint32_t units) {
+/* Claims `units` adjacent free units, all of them dirty or as may be; their first, or -1. */
+HAK_ALWAYS_INLINE int claim_units(hak_superslab* superslab, uint32_t units, bool all_dirty) {
   uint32_t free_units = hak_u32_load_acquire(&superslab->free_units);
   for (;;) {
-    const int first = hak_bits_find_run(free_units, units);
+    const uint32_t among = all_dirty ? hak_u32_load_relaxed(&superslab->dirty_units) : HAK_SUPERSLAB_ALL_UNITS;
+    const int first = hak_bits_find_run(free_units & among, units);
     if (first < 0) return -1;
+    const uint32_t mask = unit_mask((uint32_t)first, units);
     /* Acquire: what the last holder left behind. Pairs with free_units_of. */
-    if (hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~unit_mask((uint32_t)first, units))) {
-      count_claim(superslab, unit_mask((uint32_t)first, units));
+    if (hak_u32_cas_seq(&superslab->free_units, &free_units, free_units & ~mask)) {
+      count_claim(superslab, mask);
       hak_tiers_refresh(superslab);
       return first;
     }
@@ -151,15 +155,23 @@ static bool grow_into_room(hak_slab* slab, uint32_t end) {
   return false;
 }
 
-static hak_slab* claim_from_tier(hak_tier tier, uint32_t units) {
-  uint32_t id = hak_tiers_next(tier, 0);
+static hak_slab* claim_from_tier(hak_tier tier, uint32_t units, bool all_dirty) {
+  uint32_t id = hak_tiers_next(tier, all_dirty, 0);
   for (uint32_t tries = 0; tries < TRIES_PER_TIER && id != HAK_SUPERSLAB_IDS_MAX; tries++) {
     hak_superslab* superslab = hak_superslab_by_id(id);
-    const int first = superslab == NULL ? -1 : claim_units(superslab, units);
+    const int first = superslab == NULL ? -1 : claim_units(superslab, units, all_dirty);
     if (first >= 0) return &superslab->slabs[first];
-    id = hak_tiers_next(tier, id + 1);
+    if (all_dirty && tries >= STALE_MARKS) hak_tiers_check_dirty(id);
+    id = hak_tiers_next(tier, all_dirty, id + 1);
   }
   return NULL;
+}
+
+static hak_slab* claim_from_tiers(uint32_t units, bool all_dirty) {
+  hak_slab* slab = claim_from_tier(HAK_TIER_HOT, units, all_dirty);
+  if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units, all_dirty);
+  if (slab != NULL) hak_u64_fetch_add_relaxed(&counts.from_units, 1);
+  return slab;
 }
 
 /* Takes the first units of a SuperSlab held whole, and opens the rest to everybody. */
@@ -176,27 +188,21 @@ static hak_slab* open_superslab(hak_superslab* superslab, uint32_t units) {
 static HAK_SLOW hak_slab* claim_in_turn(uint32_t units) {
   uint32_t id = 0;
   for (uint32_t tries = 0; tries < HAK_TIER_COUNT * TRIES_PER_TIER; tries++, id++) {
-    const uint32_t hot = hak_tiers_next(HAK_TIER_HOT, id);
-    const uint32_t draining = hak_tiers_next(HAK_TIER_DRAINING, id);
+    const uint32_t hot = hak_tiers_next(HAK_TIER_HOT, false, id);
+    const uint32_t draining = hak_tiers_next(HAK_TIER_DRAINING, false, id);
     id = hot < draining ? hot : draining;
     if (id == HAK_SUPERSLAB_IDS_MAX) return NULL;
     hak_superslab* superslab = hak_superslab_by_id(id);
-    const int first = superslab == NULL ? -1 : claim_units(superslab, units);
-    if (first >= 0) return &superslab->slabs[first];
+    const int first = superslab == NULL ? -1 : claim_units(superslab, units, false);
+    if (first < 0) continue;
+    hak_u64_fetch_add_relaxed(&counts.from_units, 1);
+    return &superslab->slabs[first];
   }
   return NULL;
 }
 
 static hak_slab* claim_unused(uint32_t units) {
-  hak_slab* slab = NULL;
-  if (HAK_LIKELY(hak_config_get(HAK_OPTION_TIERS))) {
-    slab = claim_from_tier(HAK_TIER_HOT, units);
-    if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units);
-  } else {
-    slab = claim_in_turn(units);
-  }
-  if (slab != NULL) hak_u64_fetch_add_relaxed(&counts.from_units, 1);
-  return slab;
+  return HAK_LIKELY(hak_config_get(HAK_OPTION_TIERS)) ? claim_from_tiers(units, false) : claim_in_turn(units);
 }
 
 /* A new SuperSlab's first units. Threads that found no unit at the same time may all come here, and one mapping serves
@@ -213,12 +219,24 @@ static hak_slab* claim_from_new(uint32_t units) {
   return slab;
 }
 
-/* The stages from SuperSlabs without a used unit on. */
-static hak_slab* acquire_from_whole(uint32_t units) {
+static hak_slab* claim_from_empty(uint32_t units) {
   hak_superslab* superslab = hak_empty_cache_pop();
-  if (superslab == NULL) return claim_from_new(units);
+  if (superslab == NULL) return NULL;
   hak_u64_fetch_add_relaxed(&counts.from_empty, 1);
   return open_superslab(superslab, units);
+}
+
+/* The stages from SuperSlabs without a used unit on. */
+static hak_slab* acquire_from_whole(uint32_t units) {
+  hak_slab* slab = claim_from_empty(units);
+  return slab != NULL ? slab : claim_from_new(units);
+}
+
+/* Memory that is there already, wherever it lies, before what the kernel has yet to supply. */
+static hak_slab* claim_dirty(uint32_t units) {
+  if (hak_superslab_read_sums().dirty_units < units || HAK_UNLIKELY(!hak_config_get(HAK_OPTION_TIERS))) return NULL;
+  hak_slab* slab = claim_from_tiers(units, true);
+  return slab != NULL ? slab : claim_from_empty(units);
 }
 
 /* Dirty units are there most often; the kernel finds out quickly. */
@@ -241,7 +259,8 @@ void hak_shared_pool_prewarm(uint64_t size_bytes) {
 
 /* The stages from unused units on. The slab's units are held; nothing else is set. */
 static hak_slab* acquire_units(uint32_t units) {
-  hak_slab* slab = claim_unused(units);
+  hak_slab* slab = claim_dirty(units);
+  if (slab == NULL) slab = claim_unused(units);
   if (slab == NULL && take_all_rooms()) slab = claim_unused(units);
   if (slab == NULL) slab = acquire_from_whole(units);
   prefault(slab, units);

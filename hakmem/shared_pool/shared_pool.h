@@ -20,7 +20,9 @@
  *   or purge stay lost, and so does a span on its way to a berth or from it; the sums by which surplus is told count them.
  *
  * Stages of an acquire, in turn:
- *   orphan's partial slab (not for a named heap) -> (what others have freed whole is released) -> unused units of a SuperSlab (hot tier, then draining) -> empty SuperSlab -> new mapping
+ *   orphan's partial slab (not for a named heap) -> (what others have freed whole is released) -> unused units that are dirty,
+ *   so that memory that is there is used before the kernel supplies more: of a SuperSlab (hot tier, then draining), or of an
+ *   empty one -> other unused units (hot, draining) -> empty SuperSlab -> new mapping
  * Tiers by free units: 1..15 hot, fill these first; 16..31 draining, leave these alone, so that they empty and go
  * back whole; 32 empty. */
 #ifndef HAKMEM_SHARED_POOL_SHARED_POOL_H_

@@ -8,6 +8,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/remote_free/remote_free.h"
+#include "hakmem/shared_pool/superslab_inl.h"
 #include "hakmem/shared_pool/test_pool.h"
 
 #include "gtest/gtest.h"
@@ -267,6 +268,82 @@ TEST_F(SharedPool, TiersHotBeforeDraining) {
   EXPECT_EQ(Figures().superslabs, 4u);
   for (hak_slab* span : anchors) hak_shared_pool_release_span(span);
   hak_shared_pool_release_span(longer);
+}
+
+// --- memory that is there before memory that the kernel has yet to supply ---
+
+bool IsDirty(const hak_slab* slab) {
+  const uint32_t mask = ((1u << slab->units) - 1) << slab->first_unit;
+  return (hak_u32_load_relaxed(&slab->superslab->dirty_units) & mask) == mask;
+}
+
+TEST_F(SharedPool, DirtyUnitsComeBeforeCleanOnesOfAFullerSuperSlab) {
+  hak_slab* fuller = AcquireSpan(30);
+  hak_slab* anchor = AcquireSpan(4);
+  hak_slab* gone = AcquireSpan(3); /* the fuller has no run of three */
+  const uint32_t unit = gone->first_unit;
+  ASSERT_NE(anchor->superslab, fuller->superslab);
+  ASSERT_EQ(gone->superslab, anchor->superslab);
+  hak_shared_pool_release_span(gone);
+  std::vector<hak_slab*> spans = {fuller, anchor};
+  for (uint32_t i = 0; i < 3; i++) {
+    spans.push_back(AcquireSpan(1));
+    EXPECT_EQ(spans.back()->superslab, anchor->superslab);
+    EXPECT_EQ(spans.back()->first_unit, unit + i);
+    EXPECT_TRUE(IsDirty(spans.back()));
+  }
+  spans.push_back(AcquireSpan(1));
+  EXPECT_EQ(spans.back()->superslab, fuller->superslab) << "none is dirty: the hot tier comes first";
+  EXPECT_FALSE(IsDirty(spans.back()));
+  for (hak_slab* span : spans) hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, ADirtyUnitBehindCleanOnesIsTaken) {
+  hak_slab* spans[] = {AcquireSpan(2), AcquireSpan(3), AcquireSpan(4)};
+  hak_shared_pool_release_span(spans[1]);
+  hak_slab* slab = AcquireSpan(2);
+  EXPECT_EQ(slab->first_unit, 2u);
+  hak_slab* behind = AcquireSpan(2);
+  EXPECT_EQ(behind->first_unit, 9u) << "one dirty unit is no run of two";
+  hak_slab* one = AcquireSpan(1);
+  EXPECT_EQ(one->first_unit, 4u);
+  for (hak_slab* span : {spans[0], spans[2], slab, behind, one}) hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, EmptySuperSlabsThatAreDirtyComeBeforeCleanUnits) {
+  hak_slab* hot = AcquireSpan(20);
+  hak_slab* other = AcquireSpan(20);
+  ASSERT_NE(hot->superslab, other->superslab);
+  hak_superslab* empty = other->superslab;
+  hak_shared_pool_release_span(other);
+  ASSERT_EQ(Figures().empty_superslabs, 1u);
+  const hak_shared_pool_figures start = Figures();
+  hak_slab* slab = AcquireSpan(1);
+  EXPECT_EQ(slab->superslab, empty);
+  EXPECT_TRUE(IsDirty(slab));
+  EXPECT_EQ(Figures().from_empty, start.from_empty + 1);
+  hak_slab* rest = AcquireSpan(19);
+  EXPECT_TRUE(IsDirty(rest));
+  hak_slab* clean = AcquireSpan(1);
+  EXPECT_FALSE(IsDirty(clean));
+  EXPECT_EQ(Figures().superslabs, 2u);
+  for (hak_slab* span : {hot, slab, rest, clean}) hak_shared_pool_release_span(span);
+}
+
+TEST_F(SharedPool, APhaseThatComesAgainNeedsNoMoreMemory) {
+  const uint64_t purged_bytes = Figures().purged_bytes;
+  hak_slab* stays = AcquireSpan(13);
+  std::vector<hak_slab*> slabs;
+  for (int round = 0; round < 5; round++) {
+    for (int i = 0; i < 98; i++) slabs.push_back(AcquireSpan(1));
+    for (hak_slab* slab : slabs) {
+      EXPECT_EQ(IsDirty(slab), round != 0) << "round " << round;
+    }
+    for (hak_slab* slab : slabs) hak_shared_pool_release_span(slab);
+    slabs.clear();
+  }
+  EXPECT_EQ(Figures().purged_bytes, purged_bytes);
+  hak_shared_pool_release_span(stays);
 }
 
 TEST_F(SharedPool, FragmentedUnitsDoNotServeALongerRun) {

@@ -71,10 +71,13 @@ typedef enum hak_tier { HAK_TIER_HOT, HAK_TIER_DRAINING, HAK_TIER_COUNT, HAK_TIE
 
 /** Brings the index in line with the SuperSlab's mask. Called after every change of the mask. */
 void hak_tiers_refresh(hak_superslab* superslab);
-/** Lowest id from `id` on that is listed in `tier`, or HAK_SUPERSLAB_IDS_MAX. */
-uint32_t hak_tiers_next(hak_tier tier, uint32_t id);
+/** Lowest id from `id` on that is listed in `tier`, and marked as dirty where only such are asked for; or
+ *  HAK_SUPERSLAB_IDS_MAX. */
+uint32_t hak_tiers_next(hak_tier tier, bool dirty, uint32_t id);
 /** The set of SuperSlabs with dirty free units. */
 void hak_tiers_mark_dirty(uint32_t id);
+/** Takes the mark away where the SuperSlab has no dirty free unit any more. */
+void hak_tiers_check_dirty(uint32_t id);
 /** Takes the lowest marked id from `id` on, or returns HAK_SUPERSLAB_IDS_MAX. */
 uint32_t hak_tiers_take_dirty(uint32_t id);
 

@@ -48,11 +48,18 @@ static bool set_remove(uint32_t set, uint32_t id) {
   return (old & bit) != 0;
 }
 
-static uint32_t set_next(uint32_t set, uint32_t id) {
+/* The ids of a word that are in both sets. */
+static uint64_t both_words(uint32_t set, uint32_t other, uint32_t word) {
+  const uint64_t bits = hak_u64_load_seq(word_of(set, word));
+  return other == set ? bits : bits & hak_u64_load_relaxed(word_of(other, word));
+}
+
+/* The lowest id from `id` on that is in both sets, which may be one. */
+static uint32_t set_next(uint32_t set, uint32_t other, uint32_t id) {
   if (id >= HAK_SUPERSLAB_IDS_MAX) return HAK_SUPERSLAB_IDS_MAX;
   const uint32_t end = hak_superslab_id_end();
   uint32_t word = id / 64;
-  uint64_t bits = hak_u64_load_seq(word_of(set, word)) & ~hak_bits_low_mask(id % 64);
+  uint64_t bits = both_words(set, other, word) & ~hak_bits_low_mask(id % 64);
   while (bits == 0) {
     word++;
     /* The next word that the summary knows of. */
@@ -65,7 +72,7 @@ static uint32_t set_next(uint32_t set, uint32_t id) {
       word = (word / 64 + 1) * 64;
     }
     if (word * 64 >= end) return HAK_SUPERSLAB_IDS_MAX;
-    bits = hak_u64_load_seq(word_of(set, word));
+    bits = both_words(set, other, word);
   }
   return word * 64 + hak_bits_lowest(bits);
 }
@@ -99,13 +106,28 @@ void hak_tiers_refresh(hak_superslab* superslab) {
   }
 }
 
-uint32_t hak_tiers_next(hak_tier tier, uint32_t id) { return set_next(tier, id); }
+uint32_t hak_tiers_next(hak_tier tier, bool dirty, uint32_t id) {
+  return set_next(tier, dirty ? (uint32_t)SET_DIRTY : (uint32_t)tier, id);
+}
 
 void hak_tiers_mark_dirty(uint32_t id) { set_add(SET_DIRTY, id); }
 
+static bool has_dirty(const hak_superslab* superslab) {
+  const uint32_t free_units = hak_u32_load_seq(&superslab->free_units);
+  return (free_units & hak_u32_load_relaxed(&superslab->dirty_units)) != 0;
+}
+
+void hak_tiers_check_dirty(uint32_t id) {
+  const hak_superslab* superslab = hak_superslab_by_id(id);
+  if (superslab == NULL || has_dirty(superslab)) return;
+  set_remove(SET_DIRTY, id);
+  /* Who frees a dirty unit after this look marks it afterwards, and finds no mark. */
+  if (has_dirty(superslab)) set_add(SET_DIRTY, id);
+}
+
 uint32_t hak_tiers_take_dirty(uint32_t id) {
   for (;;) {
-    id = set_next(SET_DIRTY, id);
+    id = set_next(SET_DIRTY, SET_DIRTY, id);
     if (id == HAK_SUPERSLAB_IDS_MAX || set_remove(SET_DIRTY, id)) return id;
     id++;
   }

@@ -45,7 +45,8 @@ class Tiers : public testing::Test {
 
   static Ids Listed(hak_tier tier) {
     Ids out;
-    for (uint32_t id = hak_tiers_next(tier, 0); id != kNone; id = hak_tiers_next(tier, id + 1)) out.push_back(id);
+    for (uint32_t id = hak_tiers_next(tier, false, 0); id != kNone; id = hak_tiers_next(tier, false, id + 1))
+      out.push_back(id);
     return out;
   }
 
@@ -101,13 +102,13 @@ TEST_F(Tiers, NextGoesUpThroughWordsAndSummaries) {
   uint32_t expected = 0;
   for (uint32_t id = 0; id < kSuperSlabs; id++) {
     if (id > ids[expected]) expected++;
-    ASSERT_EQ(hak_tiers_next(HAK_TIER_HOT, id), ids[expected]) << id;
-    ASSERT_EQ(hak_tiers_next(HAK_TIER_DRAINING, id), kNone) << id;
+    ASSERT_EQ(hak_tiers_next(HAK_TIER_HOT, false, id), ids[expected]) << id;
+    ASSERT_EQ(hak_tiers_next(HAK_TIER_DRAINING, false, id), kNone) << id;
   }
-  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, kSuperSlabs), kNone);
-  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, kNone), kNone);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, false, kSuperSlabs), kNone);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, false, kNone), kNone);
   SetFree(At(64), 0);
-  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, 64), 127u);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, false, 64), 127u);
 }
 
 TEST_F(Tiers, DirtyOnesAreTakenOnceInOrder) {
@@ -123,6 +124,30 @@ TEST_F(Tiers, DirtyOnesAreTakenOnceInOrder) {
 }
 
 // Threads change the masks of the same few SuperSlabs; when all have returned the index agrees with every mask.
+TEST_F(Tiers, NextOfThoseThatAreDirty) {
+  for (const uint32_t id : {3u, 64u, 70u, 130u}) SetFree(At(id), 1);
+  for (const uint32_t id : {2u, 70u, 71u, 129u, 500u}) hak_tiers_mark_dirty(id);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, true, 0), 70u);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, true, 71), kNone);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, false, 71), 130u);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_DRAINING, true, 0), kNone);
+}
+
+TEST_F(Tiers, AMarkThatIsStaleGoes) {
+  hak_superslab* superslab = At(5);
+  hak_u32_store_relaxed(&superslab->dirty_units, 6);
+  hak_tiers_mark_dirty(5);
+  SetFree(superslab, 1 | 4);
+  hak_tiers_check_dirty(5);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, true, 0), 5u) << "a dirty unit is free";
+  SetFree(superslab, 1);
+  hak_tiers_check_dirty(5);
+  EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, true, 0), kNone);
+  hak_tiers_check_dirty(5);         /* has none any more */
+  hak_tiers_check_dirty(kNone - 1); /* no such SuperSlab */
+  hak_u32_store_relaxed(&superslab->dirty_units, 0);
+}
+
 TEST_F(Tiers, TheIndexEndsUpRightHoweverThreadsInterleave) {
   constexpr uint32_t kIds = 3;
   for (int round = 0; round < 300; round++) {

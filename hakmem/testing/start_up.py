@@ -1,7 +1,7 @@
-"""Says which functions of libhakmem.so that every process runs when it starts lie beyond its first 64 KiB.
+"""Says which functions of libhakmem.so that a program runs lie beyond its first 64 KiB.
 
 The kernel maps 64 KiB of a file around a page that is touched, and a small process should hold no more of the library than
-that. callgrind says what runs, nm where it lies; hakmem/libhakmem.lds lists what is to lie in front.
+that: neither when it starts nor with what most programs come to run. callgrind says what runs, nm where it lies; hakmem/libhakmem.lds lists what is to lie in front.
 
     python3 -m hakmem.testing.start_up LIBRARY PROGRAM [ARGUMENT...]
 """
@@ -50,7 +50,7 @@ def addresses_in(listing: str) -> Dict[str, int]:
 def findings(run: Set[str], addresses: Dict[str, int]) -> List[str]:
     """One line for each function that lies too far behind, the nearest first."""
     late = sorted((addresses[name], name) for name in run & set(addresses) if addresses[name] >= MOST_BYTES)
-    return ["%s runs when a process starts and lies at %#x: hakmem/libhakmem.lds has to list it" % (name, address)
+    return ["%s runs and lies at %#x: hakmem/libhakmem.lds has to list it" % (name, address)
             for address, name in late]
 
 

@@ -45,13 +45,18 @@ class StartUpTest(unittest.TestCase):
         self.assertEqual(start_up.findings(run, addresses), [])
         addresses["set_next"] += 1
         self.assertEqual(len(start_up.findings(run, addresses)), 1)
-        self.assertIn("set_next runs when a process starts and lies at 0x10000", start_up.findings(run, addresses)[0])
+        self.assertIn("set_next runs and lies at 0x10000", start_up.findings(run, addresses)[0])
 
     def test_the_last_of_one_name(self):
         self.assertEqual(start_up.addresses_in(_LISTING + "0000000000011000 t set_next\n")["set_next"], 0x11000)
 
     def test_the_library(self):
         self.assertEqual(start_up.check("hakmem/libhakmem.so", ["/bin/echo", "hello"]), [])
+
+    def test_what_most_programs_run(self):
+        for workload in ("hit_sizes", "refill", "overflow", "mid", "purge"):
+            with self.subTest(workload):
+                self.assertEqual(start_up.check("hakmem/libhakmem.so", ["hakmem/testing/workloads", workload]), [])
 
     def test_no_function_of_libc_of_checked_length(self):
         """libc has several of each, and finds out which when a process starts: by code that nothing else needs, 64 KiB."""

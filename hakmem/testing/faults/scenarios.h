@@ -226,7 +226,8 @@ struct Scenario {
 constexpr Scenario kScenarios[] = {
     {"Tiny", Tiny},
     {"Mid", Mid},
-    {"Spans", Spans},
+    /* What could not go back is used before clean units that have room for more: that may take one SuperSlab more. */
+    {"Spans", Spans, true, 2 * kMiB, 44 * kKiB},
     {"Whales", Whales},
     {"Calloc", Calloc},
     /* A block that gets no room to grow lies elsewhere, with others: that may take one SuperSlab more. */

@@ -42,6 +42,7 @@ void door_name_superslab(uint32_t id, void (*name)(const void* address, size_t b
 bool door_index_agrees(uint32_t id);
 void door_change_mask(uint32_t id, uint32_t add, uint32_t remove);
 void door_mark_dirty(uint32_t id);
+void door_check_dirty(uint32_t id);
 uint32_t door_take_dirty(void);
 bool door_is_dirty(uint32_t id);
 bool door_dirty_is_found(uint32_t id);

@@ -433,6 +433,30 @@ Scenario DirtyMarks() {
   return scenario;
 }
 
+// Who claims the last dirty unit takes the stale mark away, and another frees one.
+Scenario StaleMark() {
+  NewWorld();
+  door_new_superslab(0);
+  hak_slab* span = door_make_span(0, 4, 1);
+  hak_shared_pool_release_span(door_make_span(0, 1, 1));
+  Scenario scenario;
+  scenario.begin = ForgetHeld;
+  scenario.threads = {
+      {"taker",
+       [] {
+         Hold(0, door_claim(0, 1), 1);
+         door_check_dirty(0);
+       }},
+      {"giver", [=] { hak_shared_pool_release_span(span); }},
+  };
+  scenario.end = [] {
+    CheckUnits(~(2u | 1u << 4));
+    const bool is_dirty = (door_free_units(0) & door_dirty_units(0)) != 0;
+    Expect(!is_dirty || door_dirty_is_found(0), "a dirty unit that no purge finds");
+  };
+  return scenario;
+}
+
 }  // namespace
 
 std::vector<NamedScenario> UnitScenarios() {
@@ -457,6 +481,7 @@ std::vector<NamedScenario> UnitScenarios() {
       {"index_neighbours", "refreshes of two SuperSlabs in one word", IndexNeighbours, true},
       {"index_three", "three refreshes", IndexThree, false},
       {"dirty", "a mark and two takers", DirtyMarks, true},
+      {"stale_mark", "the last dirty unit is claimed as another is freed", StaleMark, true},
   };
 }
 

@@ -4,7 +4,7 @@
 
 hak_slab* door_claim(uint32_t id, uint32_t units) {
   hak_superslab* superslab = hak_superslab_by_id(id);
-  const int first = claim_units(superslab, units);
+  const int first = claim_units(superslab, units, false);
   if (first < 0) return NULL;
   hak_slab* slab = &superslab->slabs[first];
   door_use_units(slab, units, is_zeroed(slab, units));

@@ -25,6 +25,8 @@ void door_change_mask(uint32_t id, uint32_t add, uint32_t remove) {
 
 void door_mark_dirty(uint32_t id) { hak_tiers_mark_dirty(id); }
 
+void door_check_dirty(uint32_t id) { hak_tiers_check_dirty(id); }
+
 uint32_t door_take_dirty(void) { return hak_tiers_take_dirty(0); }
 
 bool door_is_dirty(uint32_t id) { return set_has(SET_DIRTY, id); }
