@@ -235,7 +235,7 @@ constexpr Scenario kScenarios[] = {
     {"WhaleRealloc", WhaleRealloc},
     {"Aligned", Aligned},
     {"HugeAlignments", HugeAlignments, true, 64 * kMiB},
-    {"Batches", Batches},
+    {"Batches", Batches, true, 2 * kMiB, 44 * kKiB}, /* the same */
     {"FarApart", FarApart},
     {"Threads", Threads},
     {"Strangers", Strangers},
