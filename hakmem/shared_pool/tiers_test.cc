@@ -123,7 +123,6 @@ TEST_F(Tiers, DirtyOnesAreTakenOnceInOrder) {
   EXPECT_EQ(hak_tiers_take_dirty(3), 3u);
 }
 
-// Threads change the masks of the same few SuperSlabs; when all have returned the index agrees with every mask.
 TEST_F(Tiers, NextOfThoseThatAreDirty) {
   for (const uint32_t id : {3u, 64u, 70u, 130u}) SetFree(At(id), 1);
   for (const uint32_t id : {2u, 70u, 71u, 129u, 500u}) hak_tiers_mark_dirty(id);
@@ -148,6 +147,7 @@ TEST_F(Tiers, AMarkThatIsStaleGoes) {
   hak_u32_store_relaxed(&superslab->dirty_units, 0);
 }
 
+// Threads change the masks of the same few SuperSlabs; when all have returned the index agrees with every mask.
 TEST_F(Tiers, TheIndexEndsUpRightHoweverThreadsInterleave) {
   constexpr uint32_t kIds = 3;
   for (int round = 0; round < 300; round++) {

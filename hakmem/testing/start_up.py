@@ -1,7 +1,8 @@
 """Says which functions of libhakmem.so that a program runs lie beyond its first 64 KiB.
 
 The kernel maps 64 KiB of a file around a page that is touched, and a small process should hold no more of the library than
-that: neither when it starts nor with what most programs come to run. callgrind says what runs, nm where it lies; hakmem/libhakmem.lds lists what is to lie in front.
+that: neither when it starts nor with what most programs come to run. callgrind says what runs, nm where it lies;
+hakmem/libhakmem.lds lists what is to lie in front.
 
     python3 -m hakmem.testing.start_up LIBRARY PROGRAM [ARGUMENT...]
 """
