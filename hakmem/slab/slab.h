@@ -163,6 +163,12 @@ typedef struct hak_slab_run {
   bool zeroed;
 } hak_slab_run;
 
+/** Owner: true when the blocks that hak_slab_take_run takes next read as zero: their pages may not be there yet. The slab has
+ *  free blocks. */
+HAK_ALWAYS_INLINE bool hak_slab_is_next_fresh(const hak_slab* slab) {
+  return slab->clean_bits != 0 ? slab->clean_bits == slab->free_bits[0] : slab->first_word >= slab->fresh_word;
+}
+
 /** Owner: takes the free blocks of the lowest word that has any: those that may be dirty, or else those known to be
  *  zero. The slab has free blocks. */
 hak_slab_run hak_slab_take_run(hak_slab* slab);

@@ -29,12 +29,20 @@ void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin) {
   hak_latency_end(HAK_LATENCY_MERGE, start_ns);
 }
 
-/* A slab of the bin with free blocks, as bin->current. */
+/* A slab of the bin with free blocks, as bin->current. What has been used before, here or by others who sent it back, comes
+ * before blocks whose pages have never been touched. */
 static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
-  if (has_free_blocks(bin->current)) return bin->current;
+  hak_slab* current = bin->current;
+  if (has_free_blocks(current) && !hak_slab_is_next_fresh(current)) return current;
   hak_warm_pool_merge(heap, bin);
-  if (has_free_blocks(bin->current)) return bin->current;
   hak_slab* slab = bin->partial;
+  if (has_free_blocks(current)) {
+    if (!hak_slab_is_next_fresh(current) || slab == NULL || hak_slab_is_next_fresh(slab)) return current;
+    hak_slab_list_remove(&bin->partial, slab);
+    bin->current = slab;
+    hak_warm_pool_file(heap, bin, current);
+    return slab;
+  }
   if (slab != NULL) {
     hak_slab_list_remove(&bin->partial, slab);
   } else {

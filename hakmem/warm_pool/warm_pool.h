@@ -17,7 +17,7 @@
 HAK_BEGIN_DECLS
 
 /** Fills the bin's run, which is empty: from the current slab, another of the bin's, one that remote frees refilled, or
- *  the shared pool. False: no memory. */
+ *  the shared pool; used blocks of any of the bin's slabs before fresh ones. False: no memory. */
 bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin);
 
 /** Files a slab of the bin's, not the current one, that was full or is empty now. */

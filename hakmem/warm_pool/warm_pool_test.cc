@@ -155,11 +155,12 @@ TEST_F(WarmPool, Invariant1ASlabIsListedFromItsFirstFreeBlockOn) {
   EXPECT_TRUE(hak_warm_pool_give(heap_, bin_, bin_->current, 3));
   EXPECT_FALSE(bin_->current->listed);
   hak_slab* current = bin_->current;
-  TakeRun(); /* the current one's second word, and its block 3 */
-  while (hak_slab_free_count(current) != 0) TakeRun();
+  EXPECT_EQ(TakeRun().mask, 1ull << 3);
   const hak_slab_run run = TakeRun();
-  EXPECT_EQ(SlabOf(run), full) << "its own slabs first";
+  EXPECT_EQ(SlabOf(run), full) << "the current one's second word is fresh";
   EXPECT_EQ(run.mask, 3ull << 13);
+  EXPECT_EQ(Partial(), std::vector<hak_slab*>{current});
+  TakeRun();
   EXPECT_TRUE(Partial().empty());
   ExpectValid();
   GiveAll(full);
@@ -297,6 +298,56 @@ TEST_F(WarmPool, RemoteFreesAreUsedBeforeNewSlabs) {
   EXPECT_FALSE(run.zeroed);
   EXPECT_EQ(hak_u64_load_relaxed(&heap_->counters.slabs_acquired), acquired);
   GiveAll(slab);
+}
+
+TEST_F(WarmPool, UsedBlocksComeBeforeFreshOnesOfTheCurrentSlab) {
+  hak_slab* full = TakeSlab();
+  hak_slab* current = SlabOf(TakeRun());
+  EXPECT_TRUE(hak_slab_is_next_fresh(current));
+  EXPECT_TRUE(hak_warm_pool_give(heap_, bin_, full, 70));
+  const hak_slab_run used = TakeRun();
+  EXPECT_EQ(SlabOf(used), full);
+  EXPECT_EQ(used.mask, 1ull << 6);
+  EXPECT_EQ(Partial(), std::vector<hak_slab*>{current});
+  ExpectValid();
+  EXPECT_EQ(SlabOf(TakeRun()), current) << "there is nothing else";
+  GiveAll(full);
+  GiveAll(current);
+}
+
+TEST_F(WarmPool, RemoteFreesAreUsedBeforeFreshBlocksOfTheCurrentSlab) {
+  hak_slab* full = TakeSlab();
+  hak_slab* current = SlabOf(TakeRun());
+  hak_remote_free_publish(full, 1, 0xf0);
+  const hak_slab_run used = TakeRun();
+  EXPECT_EQ(SlabOf(used), full);
+  EXPECT_EQ(used.mask, 0xf0u);
+  hak_remote_free_publish(current, 0, 1);
+  EXPECT_EQ(TakeRun().mask, 1u) << "of the current slab as well";
+  ExpectValid();
+  GiveAll(full);
+  GiveAll(current);
+}
+
+TEST_F(WarmPool, WhereAllIsFreshTheCurrentSlabComesFirst) {
+  Use(hak_size_class_of(4096)); /* one word: clean or not block by block */
+  const uint64_t all = hak_bits_low_mask(hak_size_class_table[bin_->size_class].blocks);
+  hak_slab* other = SlabOf(TakeRun());
+  ASSERT_TRUE(hak_warm_pool_refill_run(heap_, bin_));
+  hak_slab* current = SlabOfRun();
+  bin_->run_mask &= ~1ull; /* block 0 goes out */
+  hak_warm_pool_give_run(heap_, bin_);
+  ASSERT_TRUE(hak_warm_pool_give(heap_, bin_, current, 0));
+  EXPECT_EQ(TakeRun().mask, 1u) << "the used one";
+  EXPECT_EQ(bin_->current, current);
+  EXPECT_TRUE(hak_slab_is_next_fresh(current));
+  ASSERT_TRUE(hak_warm_pool_give(heap_, bin_, other, 5));
+  hak_slab_mark_clean(other, 1u << 5); /* as a purge does */
+  const hak_slab_run fresh = TakeRun();
+  EXPECT_EQ(SlabOf(fresh), current);
+  EXPECT_EQ(fresh.mask, all & ~1ull);
+  EXPECT_EQ(Partial(), std::vector<hak_slab*>{other});
+  for (hak_slab* slab : {other, current}) hak_warm_pool_give_word(heap_, bin_, slab, 0, all & ~slab->free_bits[0]);
 }
 
 TEST_F(WarmPool, OfRemotelyEmptiedSlabsOneIsKept) {
