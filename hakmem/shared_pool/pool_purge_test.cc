@@ -17,18 +17,8 @@
 
 namespace {
 
-// Keeps a SuperSlab in use, so that what is released next to it stays in the pool's units.
-class PoolPurge : public PoolFixture {
+class PoolPurge : public AnchoredPoolFixture {
  protected:
-  void SetUp() override {
-    PoolFixture::SetUp();
-    anchor_ = AcquireSpan(1);
-  }
-  void TearDown() override {
-    hak_shared_pool_release_span(anchor_);
-    PoolFixture::TearDown();
-  }
-
   // A span that has been written to and released at `at_ms`. Returns its base.
   char* ReleaseDirty(uint32_t units, uint64_t at_ms = kStartMs) {
     hak_slab* span = AcquireSpan(units);
@@ -47,8 +37,6 @@ class PoolPurge : public PoolFixture {
     hak_shared_pool_release_span(span);
     return zeroed;
   }
-
-  hak_slab* anchor_ = nullptr;
 };
 
 TEST_F(PoolPurge, Invariant3FreshUnitsReadAsZero) {

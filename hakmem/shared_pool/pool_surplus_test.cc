@@ -13,18 +13,12 @@ constexpr uint64_t kAllowedUnits = 4;
 
 uint64_t GivenUnits() { return hak_shared_pool_purged_bytes() / kUnit; }
 
-class PoolSurplus : public PoolFixture {
+class PoolSurplus : public AnchoredPoolFixture {
  protected:
   void SetUp() override {
-    PoolFixture::SetUp();
+    AnchoredPoolFixture::SetUp();
     hak_shared_pool_age(HAK_SURPLUS_AGES_TO_FORGET); /* what other tests taught */
     hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, kAllowedUnits * kUnit);
-    anchor_ = AcquireSpan(1);
-  }
-
-  void TearDown() override {
-    hak_shared_pool_release_span(anchor_);
-    PoolFixture::TearDown();
   }
 
   // Spans of three units, `count` of them, and back: ten are a SuperSlab.
@@ -57,8 +51,6 @@ class PoolSurplus : public PoolFixture {
     hak_os_fake_reset();
     hak_os_fake_set_observer(NoteMetadataChunk);
   }
-
-  hak_slab* anchor_ = nullptr;
 };
 
 TEST_F(PoolSurplus, WhatIsTooMuchGoesBackWithTheRelease) {

@@ -1,40 +1,28 @@
 // A span that its thread has freed waits for it beside the pool, as long as it may lie idle.
-#include <atomic>
-#include <thread>
-#include <vector>
-
+#include "hakmem/heap/heap.h"
+#include "hakmem/heap/test_berth.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/shared_pool/test_pool.h"
 
 namespace {
 
-// Heaps are told apart by address only.
-alignas(4096) char heaps[3 * 4096];
-hak_heap* Heap(size_t i) { return reinterpret_cast<hak_heap*>(heaps + i * 4096); }
-
-class SpanBerth : public PoolFixture {
+class Spans : public AnchoredPoolFixture {
  protected:
-  void SetUp() override {
-    PoolFixture::SetUp();
-    anchor_ = AcquireSpan(1);
-  }
+  static constexpr uint32_t kSize = 3;
+  static constexpr uint64_t kLiveWord = HAK_REGISTRY_SPAN;
 
-  void TearDown() override {
-    hak_shared_pool_release_span(anchor_);
-    PoolFixture::TearDown();
-  }
-
-  // A span of units that have been used before.
-  static hak_slab* Reused(uint32_t units) {
-    hak_slab* span = AcquireSpan(units);
-    hak_shared_pool_release_span(span);
-    EXPECT_EQ(AcquireSpan(units), span);
-    return span;
-  }
+  static hak_slab* Acquire(uint32_t units) { return AcquireSpan(units); }
+  static void Release(hak_slab* span, uint64_t /*now_ms*/ = 0) { hak_shared_pool_release_span(span); }
+  static uint32_t TryPark(hak_slab* span, hak_heap* heap) { return hak_shared_pool_try_park_span(span, heap); }
+  static hak_slab* Unpark(hak_heap* heap, uint32_t units) { return hak_shared_pool_unpark_span(heap, units, false); }
+  static void Purge(uint64_t now_ms, uint64_t decay_ms) { hak_shared_pool_purge(kStartMs + now_ms, decay_ms); }
 
   static uint64_t Word(const hak_slab* span) { return hak_registry_word(span->base); }
-
-  hak_slab* anchor_ = nullptr;
 };
+INSTANTIATE_TYPED_TEST_SUITE_P(OfSpans, Berth, Spans);
+
+using SpanBerth = Berth<Spans>;
 
 TEST_F(SpanBerth, WhatMayLieIdleIsParkedAndTakenAgain) {
   hak_slab* span = AcquireSpan(8);
@@ -75,23 +63,6 @@ TEST_F(SpanBerth, WhatIsNewInPartIsNotParked) {
   span = hak_shared_pool_acquire_growing(9);
   span->asked_bytes = 9 * kUnit;
   EXPECT_EQ(hak_shared_pool_try_park_span(span, Heap(0)), 0u);
-  hak_shared_pool_release_span(span);
-}
-
-TEST_F(SpanBerth, OneAThread) {
-  hak_slab* first = Reused(4);
-  hak_slab* second = Reused(4);
-  ASSERT_NE(hak_shared_pool_try_park_span(first, Heap(0)), 0u);
-  EXPECT_EQ(hak_shared_pool_try_park_span(second, Heap(0)), 0u);
-  EXPECT_NE(hak_shared_pool_try_park_span(second, Heap(1)), 0u);
-  EXPECT_EQ(hak_shared_pool_unpark_span(Heap(1), 4, false), second);
-  hak_shared_pool_release_span(second);
-}
-
-TEST_F(SpanBerth, AThreadWithoutAHeapParksNothing) {
-  hak_slab* span = Reused(4);
-  EXPECT_EQ(hak_shared_pool_try_park_span(span, hak_heap_current), 0u);
-  EXPECT_EQ(hak_shared_pool_unpark_span(hak_heap_current, 4, false), nullptr);
   hak_shared_pool_release_span(span);
 }
 
@@ -137,33 +108,6 @@ TEST_F(SpanBerth, OneThatGrowsKeepsItsRoom) {
   EXPECT_TRUE(hak_shared_pool_grow_span(span, units + 1));
   hak_shared_pool_release_span(span);
   EXPECT_EQ(Figures().room_units, 0u);
-}
-
-TEST_F(SpanBerth, PurgesAndThreadsNeverShareASpan) {
-  std::atomic<bool> stop{false};
-  std::atomic<int> broken{0};
-  std::vector<std::thread> threads;
-  for (size_t t = 0; t < 2; t++) {
-    threads.emplace_back([t, &broken] {
-      for (uint64_t i = 0; i < 20000; i++) {
-        hak_slab* span = hak_shared_pool_unpark_span(Heap(t), 3, false);
-        if (span == nullptr) span = AcquireSpan(3);
-        hak_unpoison(span->base, sizeof(uint64_t));
-        auto* tag = reinterpret_cast<uint64_t*>(span->base);
-        *tag = t << 32 | i;
-        if (Word(span) != HAK_REGISTRY_SPAN || *tag != (t << 32 | i)) broken++;
-        if (hak_shared_pool_try_park_span(span, Heap(t)) == 0) hak_shared_pool_release_span(span);
-      }
-    });
-  }
-  threads.emplace_back([&stop] {
-    for (uint64_t i = 0; !stop; i++) hak_shared_pool_purge(kStartMs + i, i % 8 == 0 ? 0 : 1000);
-  });
-  threads[0].join();
-  threads[1].join();
-  stop = true;
-  threads[2].join();
-  EXPECT_EQ(broken.load(), 0);
 }
 
 }  // namespace

@@ -95,4 +95,20 @@ class PoolFixture : public testing::Test {
   hak_heap* heap_ = nullptr;
 };
 
+// Keeps a SuperSlab in use, so that what is released next to it stays in the pool's units.
+class AnchoredPoolFixture : public PoolFixture {
+ protected:
+  void SetUp() override {
+    PoolFixture::SetUp();
+    anchor_ = AcquireSpan(1);
+  }
+
+  void TearDown() override {
+    hak_shared_pool_release_span(anchor_);
+    PoolFixture::TearDown();
+  }
+
+  hak_slab* anchor_ = nullptr;
+};
+
 #endif  // HAKMEM_SHARED_POOL_TEST_POOL_H_
