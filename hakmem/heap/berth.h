@@ -53,6 +53,16 @@ HAK_ALWAYS_INLINE uint32_t hak_berth_park(hak_berth* berth, void* guest, uint64_
 /** Any thread. NULL: another was faster. */
 HAK_ALWAYS_INLINE void* hak_berth_take(hak_berth* berth) { return hak_ptr_exchange_acquire(&berth->guest, NULL); }
 
+/** Any thread: takes every guest out and gives it to `settle`, with the time that it is. */
+HAK_ALWAYS_INLINE void hak_berths_settle(hak_berth* berths, void (*settle)(void* guest, uint64_t now_ms),
+                                         uint64_t now_ms) {
+  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
+    if (!hak_berth_has_guest(&berths[i])) continue;
+    void* guest = hak_berth_take(&berths[i]);
+    if (guest != NULL) settle(guest, now_ms);
+  }
+}
+
 HAK_END_DECLS
 
 #endif /* HAKMEM_HEAP_BERTH_H_ */

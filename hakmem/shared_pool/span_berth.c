@@ -35,10 +35,9 @@ bool hak_span_berths_have_guests(void) {
   return false;
 }
 
-void hak_span_berths_settle(void) {
-  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
-    if (!hak_berth_has_guest(&berths[i])) continue;
-    hak_slab* slab = (hak_slab*)hak_berth_take(&berths[i]);
-    if (slab != NULL) hak_shared_pool_release_span(slab);
-  }
+static void settle(void* span, uint64_t now_ms) {
+  (void)now_ms; /* the pool has a clock */
+  hak_shared_pool_release_span((hak_slab*)span);
 }
+
+void hak_span_berths_settle(void) { hak_berths_settle(berths, settle, 0); }

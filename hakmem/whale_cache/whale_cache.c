@@ -247,18 +247,14 @@ hak_whale* hak_whale_cache_unpark(hak_heap* heap, size_t size_bytes) {
   return whale; /* NULL: a purge was faster */
 }
 
-/* From now on parked whales are cached ones. */
-static void settle_parked(uint64_t now_ms) {
-  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
-    if (!hak_berth_has_guest(&berths[i])) continue;
-    hak_whale* whale = (hak_whale*)hak_berth_take(&berths[i]);
-    if (whale == NULL) continue;
-    hak_lock_take(&whales.lock);
-    list_remove(&whales.live, whale);
-    whale->freed_ms = now_ms;
-    list_add(&whales.cached, whale);
-    hak_lock_give(&whales.lock);
-  }
+/* From now on a parked whale is a cached one. */
+static void settle(void* guest, uint64_t now_ms) {
+  hak_whale* whale = (hak_whale*)guest;
+  hak_lock_take(&whales.lock);
+  list_remove(&whales.live, whale);
+  whale->freed_ms = now_ms;
+  list_add(&whales.cached, whale);
+  hak_lock_give(&whales.lock);
 }
 
 /* --- resizing --- */
@@ -330,7 +326,7 @@ static hak_whale* pop_aged(uint64_t now_ms, uint64_t decay_ms) {
 
 uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms) {
   uint64_t bytes = 0;
-  settle_parked(now_ms);
+  hak_berths_settle(berths, settle, now_ms);
   for (hak_whale* whale = pop_aged(now_ms, decay_ms); whale != NULL; whale = pop_aged(now_ms, decay_ms)) {
     const size_t size_bytes = whale->size_bytes;
     if (!unmap_or_keep(whale, decay_ms == 0 ? whale->freed_ms : now_ms))
