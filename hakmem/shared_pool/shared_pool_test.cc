@@ -310,6 +310,21 @@ TEST_F(SharedPool, ADirtyUnitBehindCleanOnesIsTaken) {
   for (hak_slab* span : {spans[0], spans[2], slab, behind, one}) hak_shared_pool_release_span(span);
 }
 
+// Marks of dirty units stay when these are claimed again. A search tries so many SuperSlabs and no more: were stale marks
+// never taken away, those of lower ids would hide the unit for ever.
+TEST_F(SharedPool, ADirtyUnitBehindStaleMarksIsFoundInTheEnd) {
+  constexpr uint32_t kUnits = 21; /* no two in a SuperSlab, and with what is left over it is hot */
+  std::vector<hak_slab*> spans;
+  for (int i = 0; i < 40; i++) spans.push_back(AcquireSpan(kUnits));
+  std::sort(spans.begin(), spans.end(), [](auto* a, auto* b) { return a->superslab->id < b->superslab->id; });
+  for (hak_slab* span : spans) ASSERT_TRUE(hak_shared_pool_resize_span(span, kUnits - 1));
+  for (size_t i = 0; i + 1 < spans.size(); i++) ASSERT_TRUE(hak_shared_pool_resize_span(spans[i], kUnits));
+  ASSERT_EQ(Figures().dirty_free_units, 1u);
+  for (int searches = 0; searches < 2; searches++) spans.push_back(AcquireSpan(1));
+  EXPECT_EQ(Figures().dirty_free_units, 0u);
+  for (hak_slab* span : spans) hak_shared_pool_release_span(span);
+}
+
 TEST_F(SharedPool, EmptySuperSlabsThatAreDirtyComeBeforeCleanUnits) {
   hak_slab* hot = AcquireSpan(20);
   hak_slab* other = AcquireSpan(20);
