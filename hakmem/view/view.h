@@ -12,9 +12,7 @@
 #include "hakmem/base/base.h"
 #include "hakmem/base/view_part.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+HAK_BEGIN_DECLS
 
 /** Raised when a structure, field or root that readers use goes, or means something else. */
 enum { HAK_VIEW_ABI = 1 };
@@ -45,8 +43,6 @@ HAK_EXPORT extern const hak_view_header hak_view;
 /** Called once by the process. Does nothing: linkers leave out what nobody refers to. */
 HAK_ALWAYS_INLINE void hak_view_keep(void) { __asm__ volatile("" : : "r"(&hak_view)); }
 
-#ifdef __cplusplus
-}
-#endif
+HAK_END_DECLS
 
 #endif /* HAKMEM_VIEW_VIEW_H_ */

@@ -8,10 +8,6 @@
 #include "hakmem/testing/harness/expect.h"
 #include "hakmem/testing/harness/malloc_names.h"
 
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
 enum { PAGE = 65536, NEIGHBOURS = 2000, WHALES = 40, ROUNDS = 3 };
 
 static char* neighbours[NEIGHBOURS];

@@ -2,20 +2,21 @@
  *   vfork   a child of vfork allocates before it executes another program
  *   waits   clone(CLONE_VM): the child has this thread's thread-local variables, and this thread waits for its end
  *   turns   the same, and the two take turns
- *   raw     threads made by clone, with thread-local variables of their own, all at the same time */
+ *   raw     raw_threads.h */
+#include "hakmem/testing/torture/shared_memory.h"
+
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "hakmem/testing/harness/expect.h"
+#include "hakmem/testing/torture/raw_threads.h"
 
-enum { STACK_BYTES = 256 * 1024, BLOCKS = 300, ROUNDS = 200, RAW_THREADS = 8, DONE = 7 };
+enum { ROUNDS = 200, DONE = 7 };
 
 typedef struct shared {
   char* from_parent[BLOCKS];
@@ -23,23 +24,6 @@ typedef struct shared {
 } shared;
 
 static shared blocks;
-
-static size_t size_of(int i) { return i == BLOCKS - 1 ? 3000000 : i == BLOCKS - 2 ? 300000 : 1 + (size_t)i * 31; }
-
-static void take(char** slots, char mark) {
-  for (int i = 0; i < BLOCKS; i++) {
-    slots[i] = malloc(size_of(i));
-    EXPECT(slots[i] != NULL);
-    memset(slots[i], mark, size_of(i));
-  }
-}
-
-static void give(char** slots, char mark) {
-  for (int i = 0; i < BLOCKS; i++) {
-    EXPECT(slots[i][0] == mark && slots[i][size_of(i) - 1] == mark);
-    free(slots[i]);
-  }
-}
 
 static void expect_end(pid_t child) {
   int status = -1;
@@ -63,12 +47,6 @@ static void vfork_case(void) {
     expect_end(child);
     give(blocks.from_child, 2);
   }
-}
-
-static char* new_stack(void) {
-  char* stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  EXPECT(stack != MAP_FAILED);
-  return stack;
 }
 
 static int live_as_child(void* unused) {
@@ -125,64 +103,6 @@ static void turns_case(void) {
   expect_end(child);
 }
 
-#if defined(__x86_64__) && defined(__GLIBC__)
-
-/* The dynamic linker's, which pthread_create uses too. */
-void* _dl_allocate_tls(void* memory); /* NOLINT(bugprone-reserved-identifier) */
-
-enum { TCB_SELF_WORD = 2, HANDOVER = 100 };
-
-static char* handed_over[RAW_THREADS][HANDOVER];
-static atomic_int alive;
-
-static int live_as_raw_thread(void* arg) {
-  const uintptr_t me = (uintptr_t)arg;
-  static __thread char* mine[BLOCKS];
-  for (int round = 0; round < 20; round++) {
-    take(mine, (char)me);
-    give(mine, (char)me);
-  }
-  for (int i = 0; i < HANDOVER; i++) {
-    handed_over[me][i] = malloc(size_of(i));
-    EXPECT(handed_over[me][i] != NULL);
-    memset(handed_over[me][i], (int)me, size_of(i));
-  }
-  atomic_fetch_sub(&alive, 1);
-  syscall(SYS_exit, 0); /* no destructor runs */
-  return 0;
-}
-
-static void raw_case(void) {
-  const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS;
-  for (int round = 0; round < 3; round++) {
-    atomic_store(&alive, RAW_THREADS);
-    for (uintptr_t i = 0; i < RAW_THREADS; i++) {
-      void** control = _dl_allocate_tls(NULL);
-      EXPECT(control != NULL);
-      control[0] = control[TCB_SELF_WORD] = control;
-      void* arg = (void*)i; /* NOLINT(performance-no-int-to-ptr) */
-      EXPECT(clone(live_as_raw_thread, new_stack() + STACK_BYTES, flags, arg, NULL, control) > 0);
-    }
-    static char* mine[BLOCKS];
-    while (atomic_load(&alive) != 0) {
-      take(mine, 99);
-      give(mine, 99);
-    }
-    for (int t = 0; t < RAW_THREADS; t++) {
-      for (int i = 0; i < HANDOVER; i++) {
-        EXPECT(handed_over[t][i][0] == (char)t && handed_over[t][i][size_of(i) - 1] == (char)t);
-        free(handed_over[t][i]);
-      }
-    }
-  }
-}
-
-#else
-
-static void raw_case(void) { say("skipped: written for glibc on x86-64"); }
-
-#endif
-
 int main(int argc, char** argv) {
   EXPECT(argc == 2);
   if (strcmp(argv[1], "vfork") == 0) {
@@ -193,7 +113,7 @@ int main(int argc, char** argv) {
     turns_case();
   } else {
     EXPECT(strcmp(argv[1], "raw") == 0);
-    raw_case();
+    raw_threads();
   }
   say("ok");
   return 0;
