@@ -375,19 +375,22 @@ void* hak_gate_pvalloc(size_t size_bytes) {
 
 /* --- free --- */
 
-static bool is_homing(const hak_slab* slab) {
-  if (hak_heap_homing_count() == 0) return false;
-  const hak_mailbox* mailbox = (const hak_mailbox*)hak_ptr_load_relaxed(&slab->mailbox);
-  return mailbox == NULL || hak_heap_is_homing(hak_u32_load_relaxed(&mailbox->heap->state));
+static bool is_homing(uint64_t word) {
+  return hak_heap_homing_count() != 0 && hak_heap_is_homing(hak_u32_load_relaxed(&hak_heap_of_word(word)->state));
 }
 
-/* Another thread's block joins this thread's cache, as far as there is room and it shares no cache line with a block that
- * the other may hold: threads that exchange blocks then need no atomic for most. It goes home when it leaves the cache. What
- * an ended thread left behind goes home at once, where it empties slabs, and so does what a named heap keeps apart. */
-static inline bool caches_foreign(hak_heap* heap, const hak_slab* slab, void* ptr) {
-  if (!hak_unified_cache_keeps_foreign(heap, slab->block_bytes)) return false;
-  hak_bin* bin = hak_heap_bin(heap, slab->size_class);
-  return bin->top != bin->begin && !is_homing(slab) && hak_hot_box_push_to(bin, ptr);
+/* A block joins this thread's cache, as far as there is room, whosever it is: threads that exchange blocks then need no
+ * atomic for most, and no branch tells its own from others'. One of another thread's goes home when it leaves the cache. What
+ * an ended thread left behind goes home at once, where it empties slabs, and so does what a named heap keeps apart, and a
+ * block of whole units, which keeps a slab. */
+HAK_ALWAYS_INLINE bool caches_any(hak_heap* heap, void* ptr) {
+  const uint64_t word = hak_registry_word(ptr);
+  if (HAK_UNLIKELY(word <= HAK_REGISTRY_LAST_TAG)) return false;
+  if (HAK_UNLIKELY(hak_heap_owns_word(hak_heap_common(), word))) return false;
+  const uint64_t offset = hak_heap_offset_of_word(word);
+  if (HAK_UNLIKELY(offset >= HAK_BIN_OFFSET(HAK_SIZE_CLASS_SHARED_COUNT))) return false;
+  if (HAK_UNLIKELY(is_homing(word))) return false;
+  return hak_hot_box_push_to((hak_bin*)(void*)(heap->bins + offset), ptr);
 }
 
 static HAK_SLOW void spill_timed(hak_heap* heap, hak_bin* bin, void* ptr) {
@@ -409,7 +412,7 @@ static void free_in_slab(const block_info* info, void* ptr) {
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
   if (hak_heap_owns_word(heap, info->word)) {
     spill(heap, (hak_bin*)(uintptr_t)info->word, ptr);
-  } else if (!HAK_CFG_ASAN || !caches_foreign(heap, info->slab, ptr)) { /* else keeps_foreign tried it */
+  } else if (!HAK_CFG_ASAN || !heap->is_exchanging || !caches_any(heap, ptr)) { /* else hak_gate_free_slow tried it */
     hak_unified_cache_note_foreign(heap);
     result = hak_remote_free_push(heap, info->slab, info->index);
   }
@@ -421,15 +424,13 @@ static void free_in_slab(const block_info* info, void* ptr) {
   }
 }
 
-/* Another thread's block that this thread caches as its own, or that joins others of its word in the out-box: no bracket,
- * since one store does it. */
-HAK_ALWAYS_INLINE bool keeps_foreign(hak_heap* heap, void* ptr) {
+/* Another thread's block joins others of its word in the out-box: no bracket, since one store does it. */
+HAK_ALWAYS_INLINE bool joins_outbox(hak_heap* heap, void* ptr) {
   const hak_registry_entry entry = hak_registry_look_up(ptr);
   if (entry.word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, entry.word)) return false;
   const hak_slab* slab = (const hak_slab*)entry.owner;
   const uint32_t index = hak_slab_index(slab, ptr);
-  if (!hak_slab_is_block(slab, index, ptr)) return false;
-  return caches_foreign(heap, slab, ptr) || hak_remote_free_try_join(heap, slab, index);
+  return hak_slab_is_block(slab, index, ptr) && hak_remote_free_try_join(heap, slab, index);
 }
 
 static void free_span(hak_slab* slab) {
@@ -457,7 +458,7 @@ static HAK_NOINLINE void free_sampled(const block_info* info, void* ptr) {
   }
 }
 
-/* Apart, so that what keeps_foreign serves saves no registers. */
+/* Apart, so that what takes no more than a look saves no registers. */
 static HAK_NOINLINE void free_any(void* ptr) {
   block_info info;
   if (HAK_UNLIKELY(!hak_gate_find_live(ptr, &info))) return;
@@ -482,7 +483,7 @@ static inline bool frees_by_hit(void* ptr) {
   hak_heap* heap = hak_heap_current;
   const uint64_t word = hak_registry_word(ptr);
   if (hak_heap_owns_word(heap, word)) return hak_hot_box_push_to((hak_bin*)(uintptr_t)word, ptr);
-  return hak_heap_frees != heap && keeps_foreign(heap, ptr);
+  return hak_heap_frees != heap && joins_outbox(heap, ptr);
 }
 
 /* A free that is not the program's, or has been recorded. */
@@ -499,7 +500,12 @@ static HAK_NOINLINE void free_instrumented(void* ptr) {
 }
 
 void hak_gate_free_slow(void* ptr) {
-  if (ptr == NULL || (!HAK_CFG_ASAN && keeps_foreign(hak_heap_frees, ptr))) return;
+  if (ptr == NULL) return;
+  if (!HAK_CFG_ASAN) {
+    hak_heap* heap = hak_heap_current;
+    if (heap->frees_exchange && caches_any(heap, ptr)) return;
+    if (joins_outbox(heap->frees_exchange ? heap : hak_heap_frees, ptr)) return;
+  }
   if (HAK_UNLIKELY(hak_instrument_is_on())) {
     free_instrumented(ptr);
   } else {

@@ -1,6 +1,7 @@
 /* What the hak_ functions promise in hakmem.h when there is memory and the program does nothing wrong. */
 #include "hakmem/gate/gate.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -14,7 +15,11 @@
 #include <vector>
 
 #include "hakmem/gate/gate_test_inl.h"
+#include "hakmem/heap/heap.h"
+#include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
+#include "hakmem/registry/registry.h"
+#include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/unified_cache/unified_cache.h"
 #include <hakmem/hakmem.h>
@@ -377,30 +382,121 @@ void InNewThread(Test test) {
 
 TEST_F(Gate, AThreadThatExchangesBlocksReusesThoseOfOthers) {
   std::vector<size_t> sizes = ExchangeSizes();
-  sizes.insert(sizes.end(), {64, 256, 1024, 20000});
+  sizes.insert(sizes.end(), {16, 64, 256, 1024, 20000});
   WithOther(sizes, [&](const std::vector<void*>& blocks) {
     InNewThread([&] {
       Exchange(blocks);
       void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
-      EXPECT_TRUE(IsReused(block[0], 64));
-      EXPECT_TRUE(IsReused(block[1], 256));
-      EXPECT_TRUE(IsReused(block[2], 1024));
-      EXPECT_TRUE(IsReused(block[3], 20000));
+      EXPECT_TRUE(IsReused(block[0], 16));
+      EXPECT_TRUE(IsReused(block[1], 64));
+      EXPECT_TRUE(IsReused(block[2], 256));
+      EXPECT_TRUE(IsReused(block[3], 1024));
+      EXPECT_TRUE(IsReused(block[4], 20000));
     });
   });
 }
 
-// Small ones would share a cache line with what the other thread still has; large ones would hold a slab of its.
-TEST_F(Gate, SmallAndLargeBlocksOfAnotherThreadGoHomeAllTheSame) {
+// They would hold a slab of its each.
+TEST_F(Gate, LargeBlocksOfAnotherThreadGoHomeAllTheSame) {
   std::vector<size_t> sizes = ExchangeSizes();
-  sizes.insert(sizes.end(), {16, 48, 64 * kKiB});
+  sizes.insert(sizes.end(), {64 * kKiB, 256 * kKiB, 300 * kKiB, 3000 * kKiB});
   WithOther(sizes, [&](const std::vector<void*>& blocks) {
     InNewThread([&] {
       Exchange(blocks);
       void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
-      EXPECT_FALSE(IsReused(block[0], 16));
-      EXPECT_FALSE(IsReused(block[1], 48));
-      EXPECT_FALSE(IsReused(block[2], 64 * kKiB));
+      EXPECT_FALSE(IsReused(block[0], 64 * kKiB));
+      EXPECT_FALSE(IsReused(block[1], 256 * kKiB));
+      hak_free(block[2]);
+      hak_free(block[3]);
+    });
+  });
+}
+
+TEST_F(Gate, AThreadThatExchangesBlocksReusesItsOwn) {
+  WithOther(ExchangeSizes(), [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      EXPECT_TRUE(hak_heap_current->frees_exchange);
+      for (const size_t size : BorderSizes()) {
+        void* block = hak_malloc(size);
+        Fill(block, size, size);
+        EXPECT_TRUE(Holds(block, size, size));
+        hak_free(block);
+        void* again = hak_malloc(size);
+        EXPECT_TRUE(again == block || size > 32 * kKiB) << size;
+        hak_free(again);
+      }
+      hak_free(nullptr);
+    });
+  });
+}
+
+// What a thread allocates that has come to its end.
+struct LastBlock {
+  size_t size;
+  void* block;
+  int rounds; /* of destructors, until the one of HAKMEM's own has run */
+};
+
+pthread_key_t last_block_key;
+
+void AllocateLast(void* arg) {
+  auto* last = static_cast<LastBlock*>(arg);
+  if (last->rounds-- > 0) {
+    pthread_setspecific(last_block_key, last);
+  } else {
+    last->block = hak_malloc(last->size);
+  }
+}
+
+void* AllocateAfterExit(size_t size) {
+  LastBlock last = {size, nullptr, 2};
+  EXPECT_EQ(pthread_key_create(&last_block_key, AllocateLast), 0);
+  std::thread([&last] {
+    hak_free(hak_malloc(1)); /* it has a heap, and gives it up */
+    pthread_setspecific(last_block_key, &last);
+  }).join();
+  pthread_key_delete(last_block_key);
+  return last.block;
+}
+
+// No thread is to have what it keeps: it caches nothing.
+TEST_F(Gate, BlocksOfTheCommonHeapGoHome) {
+  WithOther(ExchangeSizes(), [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      for (const size_t size :
+           BorderSizes()) { /* so that every bin is in use: a block that came to a wrong one would stay */
+        void* some[40];
+        const size_t count = size <= kKiB ? 40 : 1;
+        ASSERT_EQ(hak_malloc_batch(size, count, some), count);
+        hak_free_batch(some, count);
+      }
+      for (const size_t size : {16, 320, 384, 1024}) {
+        void* block = AllocateAfterExit(size);
+        ASSERT_TRUE(hak_heap_owns_word(hak_heap_common(), hak_registry_word(block))) << size;
+        const auto* slab = static_cast<const hak_slab*>(hak_registry_owner(block));
+        const uint32_t index = hak_slab_index(slab, block);
+        hak_free(block);
+        const hak_outbox_entry* entry = hak_remote_free_entry(hak_heap_current, slab, index / 64);
+        EXPECT_EQ(entry->slab, slab) << size;
+        EXPECT_EQ(entry->mask >> index % 64 & 1, 1u) << size;
+      }
+    });
+  });
+}
+
+TEST_F(Gate, AThreadThatNoLongerExchangesHitsAsBefore) {
+  WithOther(ExchangeSizes(), [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      EXPECT_EQ(hak_heap_frees, &hak_heap_empty);
+      hak_os_fake_set_clock_ms(hak_os_now_ms() + 2000);
+      std::vector<void*> many(100000);
+      ASSERT_EQ(hak_malloc_batch(64, many.size(), many.data()), many.size());
+      EXPECT_FALSE(hak_heap_current->frees_exchange);
+      EXPECT_EQ(hak_heap_frees, hak_heap_current);
+      hak_free_batch(many.data(), many.size());
     });
   });
 }

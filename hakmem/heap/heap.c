@@ -69,9 +69,7 @@ hak_atomic_u32 hak_heap_homing_total HAK_START_DATA;
 
 static hak_lock common_lock HAK_START_DATA;
 static hak_lock named_lock HAK_START_DATA;
-static hak_heap common_heap HAK_ALIGNED(4096); /* Sync: common_lock */
-
-hak_heap* hak_heap_common(void) { return &common_heap; }
+hak_heap hak_heap_common_place HAK_ALIGNED(4096); /* Sync: common_lock */
 
 hak_lock* hak_heap_common_lock(void) { return &common_lock; }
 
@@ -115,7 +113,7 @@ static hak_heap* unpark_locked(void) {
 }
 
 static hak_heap* new_heap(hak_heap_state state, const char* name) {
-  hak_heap* heap = (hak_heap*)hak_metadata_alloc(sizeof(hak_heap), 4096);
+  hak_heap* heap = (hak_heap*)hak_metadata_alloc(sizeof(hak_heap), HAK_HEAP_ALIGN_BYTES);
   if (heap == NULL) return NULL;
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) heap->mailboxes[c].heap = heap;
   for (uint32_t i = 0; i + 1 < HAK_HEAP_NAME_BYTES && name[i] != 0; i++) heap->name[i] = name[i];
@@ -185,6 +183,12 @@ static void set_limit(hak_heap* heap, uint64_t limit_bytes) {
   }
 }
 
+void hak_heap_set_exchanging(hak_heap* heap, bool is_exchanging) {
+  heap->is_exchanging = is_exchanging;
+  if (heap != hak_heap_current) return; /* a heap that is used under a lock */
+  hak_heap_turn_frees(heap, hak_heap_frees == heap || heap->frees_exchange);
+}
+
 hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   hak_lock_take(&heaps.lock);
   hak_heap* heap = unpark_locked();
@@ -194,6 +198,7 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   if (heap != NULL) {
     set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
     heap->foreign_frees = 0;
+    heap->is_exchanging = false;
     heap->nth = active_count;
     heap->limits_seen = 0;
     heap->thread_pointer = hak_thread_pointer();
@@ -251,8 +256,9 @@ HAK_STATIC_ASSERT(sizeof bin_offsets / sizeof bin_offsets[0] == HAK_SIZE_CLASS_C
   HAK_VIEW_STRUCTURE("ace", hak_mid_ace_bin)                               \
   HAK_VIEW_FIELDS("ace", hak_mid_ace_bin, misses, spills, row, row_spills, seen)
 #define ROWS HEAP_ROWS COUNTER_ROWS BIN_ROWS OTHER_ROWS
-#define ROOTS(ROOT)                       \
-  ROOT("first_heap", heaps.all)           \
-  ROOT("first_parked_heap", heaps.parked) \
-  ROOT("common_heap", common_heap) ROOT("parked_heaps", hak_heap_parked_total) ROOT("bin_offsets", bin_offsets)
+#define ROOTS(ROOT)                          \
+  ROOT("first_heap", heaps.all)              \
+  ROOT("first_parked_heap", heaps.parked)    \
+  ROOT("common_heap", hak_heap_common_place) \
+  ROOT("parked_heaps", hak_heap_parked_total) ROOT("bin_offsets", bin_offsets)
 HAK_VIEW_PART(hak_heap_view, ROWS, ROOTS);

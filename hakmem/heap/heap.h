@@ -10,7 +10,8 @@
  *      thread vanished in a fork amid a slow path; nobody touches it again).
  *   5. A parked heap is touched only under the parked-heap lock.
  *   6. The empty heap is all zero and never written: every operation on it takes the slow path.
- *   7. hak_heap_mallocs and hak_heap_frees are hak_heap_current or the empty heap each.
+ *   7. hak_heap_mallocs and hak_heap_frees are hak_heap_current or the empty heap each. While a heap's thread exchanges blocks
+ *      with others, its hak_heap_frees is the empty heap.
  *   8. A named heap is no thread's: it is used under its lock, caches nothing, and each free of a block of its comes from
  *      afar. It stays one for good.
  * Threads: an active heap belongs to its thread, but for the mailboxes, which any thread may push to.
@@ -43,6 +44,8 @@ enum {
   HAK_BIN_MEDIUM_COUNT = HAK_SIZE_CLASS_OF_TINY(HAK_SIZE_CLASS_TINY_MAX_BYTES) + 1,
   HAK_HEAP_MEDIUM_OFFSET = HAK_BIN_SMALL_COUNT * HAK_BIN_SMALL_BYTES,
   HAK_HEAP_LARGE_OFFSET = HAK_HEAP_MEDIUM_OFFSET + (HAK_BIN_MEDIUM_COUNT - HAK_BIN_SMALL_COUNT) * HAK_BIN_MEDIUM_BYTES,
+  /* Of every heap but the common one, so that a bin's address tells its place in its heap. */
+  HAK_HEAP_ALIGN_BYTES = 16 * 1024,
   HAK_HEAP_BINS_BYTES = HAK_HEAP_LARGE_OFFSET + (HAK_SIZE_CLASS_COUNT - HAK_BIN_MEDIUM_COUNT) * HAK_BIN_LARGE_BYTES,
   /* Slots that a bin has at most. */
   HAK_BIN_TINY_SLOTS = 1087, /* up to 1 KiB: swings of a thousand, and the word that the last refill is over */
@@ -162,10 +165,12 @@ typedef struct hak_heap {
   uint32_t surplus_seen; /* hak_shared_pool_surplus_count when the caches were last emptied for it */
   /* Frees of other threads' blocks that found none of their word in the out-box, since the thread came; halved an epoch. */
   uint32_t foreign_frees;
+  /* The thread exchanges blocks with others: it caches whosever it frees, by one path for its own and theirs, which no branch
+   * predictor could tell apart. Frees take that path unless each is to be seen. */
+  bool is_exchanging, frees_exchange;
   uint32_t nth;         /* heaps at work when it was acquired, this one too */
   uint32_t limits_seen; /* hak_limits_epoch that its budget and caches follow; 0 when it was acquired */
   uint64_t growth_seen; /* hak_shared_pool_growth_count when idle caches were last emptied for it */
-  hak_atomic_u32 state; /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
   uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
   /* hak_thread_pointer of the thread that had the heap last, for readers outside. Sync: owner */
   const void* thread_pointer;
@@ -173,6 +178,7 @@ typedef struct hak_heap {
   hak_mid_ace_budget budget;
   hak_mid_ace_bin ace[HAK_SIZE_CLASS_COUNT];
   hak_heap_counters counters;
+  hak_atomic_u32 state;           /* hak_heap_state. Sync: atomic; changed under the parked-heap lock */
   struct hak_heap* next_parked;   /* Sync: parked-heap lock */
   struct hak_heap* next_heap;     /* all heaps; constant once listed */
   char name[HAK_HEAP_NAME_BYTES]; /* of a named heap, with its end; constant */
@@ -233,12 +239,30 @@ HAK_ALWAYS_INLINE bool hak_heap_owns_word(const hak_heap* heap, uint64_t word) {
 
 HAK_ALWAYS_INLINE bool hak_heap_is_real(const hak_heap* heap) { return heap != &hak_heap_empty; }
 
+/** Where in its heap the bin lies that registry word `word` is, of any heap but the common one. */
+HAK_ALWAYS_INLINE uint64_t hak_heap_offset_of_word(uint64_t word) { return word % HAK_HEAP_ALIGN_BYTES; }
+
+/** That heap. */
+HAK_ALWAYS_INLINE const hak_heap* hak_heap_of_word(uint64_t word) {
+  return (const hak_heap*)(uintptr_t)(word - hak_heap_offset_of_word(word));
+}
+
+/** Private to heap.h. The current thread's frees hit, by the path that its heap has them take, or miss. */
+HAK_ALWAYS_INLINE void hak_heap_turn_frees(hak_heap* heap, bool hit) {
+  const bool exchanges = heap->is_exchanging;
+  hak_heap_frees = hit && !exchanges ? heap : &hak_heap_empty;
+  if (hak_heap_is_real(heap)) heap->frees_exchange = hit && exchanges;
+}
+
 /** Makes `heap` the calling thread's, with hits on the paths that `mallocs_hit` and `frees_hit` say. */
 HAK_ALWAYS_INLINE void hak_heap_set_current(hak_heap* heap, bool mallocs_hit, bool frees_hit) {
   hak_heap_current = heap;
   hak_heap_mallocs = mallocs_hit ? heap : &hak_heap_empty;
-  hak_heap_frees = frees_hit ? heap : &hak_heap_empty;
+  hak_heap_turn_frees(heap, frees_hit);
 }
+
+/** Owner: says whether the heap's thread exchanges blocks with others. */
+void hak_heap_set_exchanging(hak_heap* heap, bool is_exchanging);
 
 /** Brackets a slow path. The compiler may not move the heap's own stores out of the bracket. */
 HAK_ALWAYS_INLINE void hak_heap_enter(hak_heap* heap) {
@@ -292,9 +316,12 @@ HAK_ALWAYS_INLINE bool hak_heap_is_homing(uint32_t state) {
 hak_lock* hak_heap_parked_lock(void);
 hak_heap* hak_heap_first_parked_locked(void);
 
+/** Private to heap.c; for the inline look that follows. */
+extern hak_heap hak_heap_common_place;
+
 /** The heap of threads that have none, and its lock, the outermost of all. Lifecycle sets it up and says who uses it; it
  *  is not among hak_heap_first's. */
-hak_heap* hak_heap_common(void);
+HAK_ALWAYS_INLINE hak_heap* hak_heap_common(void) { return &hak_heap_common_place; }
 hak_lock* hak_heap_common_lock(void);
 
 /** Every heap there ever was: first heap, then heap->next_heap. */

@@ -116,6 +116,55 @@ TEST_F(Heap, MidTableNamesTheBinOfEachSize) {
   }
 }
 
+TEST_F(Heap, ABinsAddressTellsItsPlaceInItsHeap) {
+  std::vector<hak_heap*> heaps = {hak_heap_acquire(kLimit), hak_heap_acquire(kLimit), hak_heap_make_named("one")};
+  for (hak_heap* heap : heaps) {
+    for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+      const uint64_t word = reinterpret_cast<uint64_t>(hak_heap_bin(heap, c));
+      EXPECT_EQ(hak_heap_of_word(word), heap);
+      EXPECT_EQ(hak_heap_offset_of_word(word), static_cast<uint64_t>(HAK_BIN_OFFSET(c)));
+    }
+  }
+  for (int i = 0; i < 2; i++) hak_heap_park(heaps[i]);
+}
+
+TEST_F(Heap, Invariant7FreesTakeOnePathWhileTheThreadExchanges) {
+  hak_heap* heap = hak_heap_acquire(kLimit);
+  hak_heap* other = hak_heap_acquire(kLimit);
+  const auto expect = [heap](hak_heap* frees, bool frees_exchange) {
+    EXPECT_EQ(hak_heap_frees, frees);
+    EXPECT_EQ(heap->frees_exchange, frees_exchange);
+  };
+  hak_heap_set_current(heap, true, true);
+  expect(heap, false);
+  hak_heap_set_exchanging(heap, true);
+  expect(&hak_heap_empty, true);
+  EXPECT_EQ(hak_heap_mallocs, heap);
+  hak_heap_set_exchanging(other, true); /* not this thread's */
+  expect(&hak_heap_empty, true);
+  hak_heap_set_current(heap, false, false); /* frees are recorded */
+  expect(&hak_heap_empty, false);
+  hak_heap_set_exchanging(heap, false);
+  expect(&hak_heap_empty, false);
+  hak_heap_set_exchanging(heap, true);
+  expect(&hak_heap_empty, false);
+  hak_heap_set_current(heap, true, true);
+  expect(&hak_heap_empty, true);
+  hak_heap_set_exchanging(heap, false);
+  expect(heap, false);
+  hak_heap_set_exchanging(heap, true);
+  hak_heap_set_current(&hak_heap_empty, true, true);
+  EXPECT_EQ(hak_heap_frees, &hak_heap_empty);
+  EXPECT_FALSE(hak_heap_empty.frees_exchange);
+  hak_heap_park(other);
+  hak_heap_park(heap);
+  ASSERT_EQ(hak_heap_acquire(kLimit), heap);
+  hak_heap_set_current(heap, true, true);
+  expect(heap, false); /* a new thread's */
+  hak_heap_set_current(&hak_heap_empty, true, true);
+  hak_heap_park(heap);
+}
+
 TEST_F(Heap, Invariant3WordsOfItsBinsAndNoOthers) {
   hak_heap* heap = hak_heap_acquire(kLimit);
   const uint64_t base = reinterpret_cast<uint64_t>(heap);

@@ -92,6 +92,24 @@ TEST_F(Instrument, Invariant3TheHeapsOfTheHitPathsFollowTheMode) {
   hak_heap_park(heap_);
 }
 
+TEST_F(Instrument, Invariant3AThreadThatExchangesBlocksRecordsAsWell) {
+  hak_instrument_set_heap(heap_);
+  hak_heap_set_exchanging(heap_, true);
+  const auto check = [this](uint32_t mode, bool frees_exchange) {
+    EXPECT_EQ(Want(mode), mode);
+    EXPECT_EQ(hak_heap_frees, &hak_heap_empty) << mode;
+    EXPECT_EQ(heap_->frees_exchange, frees_exchange) << mode;
+  };
+  check(0, true);
+  check(HAK_INSTRUMENT_SAMPLE, true);
+  check(HAK_INSTRUMENT_RECORD, false);
+  check(HAK_INSTRUMENT_ROUTE, true);
+  check(HAK_INSTRUMENT_ALL, false);
+  check(0, true);
+  hak_heap_set_exchanging(heap_, false);
+  hak_heap_park(heap_);
+}
+
 TEST_F(Instrument, RoutesByTheOutermostCall) {
   hak_instrument_set_heap(heap_);
   EXPECT_EQ(hak_instrument_route(Want(HAK_INSTRUMENT_SAMPLE), &block_), nullptr) << "not in this mode";

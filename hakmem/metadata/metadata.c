@@ -64,8 +64,14 @@ static bool add_chunk_locked(void) {
   return false;
 }
 
+/* What fits the smallest chunk, which lies on a page. */
+static bool is_possible(size_t size_bytes, size_t alignment) {
+  const size_t size_max = alignment <= 4096 ? 64 * 1024 : 64 * 1024 - 16 * 1024;
+  return size_bytes <= size_max && hak_is_power_of_two(alignment) && alignment <= 16 * 1024;
+}
+
 void* hak_metadata_alloc(size_t size_bytes, size_t alignment) {
-  HAK_CHECK(size_bytes <= 64 * 1024 && hak_is_power_of_two(alignment) && alignment <= 4096, NULL);
+  HAK_CHECK(is_possible(size_bytes, alignment), NULL);
   hak_lock_take(&metadata.lock);
   char* block = fit_locked(size_bytes, alignment);
   if (block == NULL && add_chunk_locked()) block = fit_locked(size_bytes, alignment);

@@ -16,8 +16,8 @@
 
 HAK_BEGIN_DECLS
 
-/** `size_bytes` (at most 64 KiB) of zeroed memory on a multiple of `alignment` (a power of two up to 4096), or NULL.
- *  Untouched pages of it cost nothing. */
+/** `size_bytes` of zeroed memory on a multiple of `alignment`, a power of two up to 16 KiB, or NULL. At most 64 KiB, and 48 KiB
+ *  where the alignment is above 4096. Untouched pages of it cost nothing. */
 void* hak_metadata_alloc(size_t size_bytes, size_t alignment);
 
 /** What an address is to this box. */

@@ -16,7 +16,9 @@ namespace {
 
 constexpr size_t kKiB = 1024;
 constexpr size_t kSizeMax = 64 * kKiB;
-constexpr size_t kAlignmentMax = 4096;
+constexpr size_t kPageAlignment = 4096;
+constexpr size_t kAlignmentMax = 16 * kKiB;
+constexpr size_t kAlignedSizeMax = 48 * kKiB; /* above kPageAlignment */
 
 /* Chunks made accessible while the observer was on: where their guards are. */
 std::vector<std::pair<char*, size_t>> chunks;
@@ -60,7 +62,8 @@ using MetadataDeathTest = Metadata;
 
 TEST_F(Metadata, Invariant1ZeroAndAligned) {
   for (size_t alignment = 1; alignment <= kAlignmentMax; alignment *= 2) {
-    for (const size_t size : {size_t{1}, size_t{17}, size_t{4096}, kSizeMax}) {
+    for (const size_t size :
+         {size_t{1}, size_t{17}, size_t{4096}, alignment <= kPageAlignment ? kSizeMax : kAlignedSizeMax}) {
       char* block = Alloc(size, alignment);
       ASSERT_NE(block, nullptr);
       ASSERT_EQ(reinterpret_cast<uintptr_t>(block) % alignment, 0u) << size << " on " << alignment;
@@ -73,7 +76,7 @@ TEST_F(Metadata, Invariant1ZeroAndAligned) {
 TEST_F(MetadataDeathTest, Invariant1BetweenGuardPages) {
   UseUpChunk();
   hak_os_fake_set_observer(NoteChunk);
-  char* block = Alloc(kSizeMax, kAlignmentMax);
+  char* block = Alloc(kSizeMax, kPageAlignment);
   ASSERT_EQ(chunks.size(), 1u);
   EXPECT_TRUE(LiesInAChunk(block, kSizeMax));
   char* begin = chunks[0].first;
@@ -158,10 +161,15 @@ TEST_F(Metadata, EachCallOfANewChunkRefused) {
 }
 
 TEST_F(Metadata, GetsByWithASmallChunkNearTheLimit) {
-  UseUpChunk();
-  hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + 64 * kKiB + 2 * hak_os_page_bytes());
-  EXPECT_NE(Alloc(kSizeMax, kAlignmentMax), nullptr);
-  EXPECT_EQ(Alloc(1), nullptr);
+  for (const auto& [size, alignment] :
+       {std::pair(kSizeMax, kPageAlignment), std::pair(kAlignedSizeMax, kAlignmentMax)}) {
+    UseUpChunk();
+    hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + 64 * kKiB + 2 * hak_os_page_bytes());
+    EXPECT_NE(Alloc(size, alignment), nullptr);
+    UseUpChunk();
+    EXPECT_EQ(Alloc(1), nullptr);
+    hak_os_fake_set_limit_bytes(UINT64_MAX);
+  }
 }
 
 TEST_F(MetadataDeathTest, ArgumentsAreChecked) {
@@ -170,6 +178,7 @@ TEST_F(MetadataDeathTest, ArgumentsAreChecked) {
   EXPECT_DEATH(hak_metadata_alloc(1, 0), "broken invariant");
   EXPECT_DEATH(hak_metadata_alloc(1, 24), "broken invariant");
   EXPECT_DEATH(hak_metadata_alloc(1, 2 * kAlignmentMax), "broken invariant");
+  EXPECT_DEATH(hak_metadata_alloc(kAlignedSizeMax + 1, 2 * kPageAlignment), "broken invariant");
 }
 
 TEST_F(Metadata, ThreadsGetBlocksOfTheirOwn) {

@@ -17,7 +17,7 @@ enum {
   /* Slow paths between two looks at the clock. */
   SLOW_PATHS_PER_TICK = 32,
   EPOCH_MS = 1000,
-  EXCHANGE_SLOTS = 64,
+  EXCHANGE_SLOTS = HAK_BIN_NEAR_SLOTS(0), /* small ones need none elsewhere */
   /* Heaps without a thread that are looked at after blocks of such went home: nobody else may do it soon. */
   PARKED_HEAPS_PER_SPILL = 2,
   /* Misses or spills in a row until batches have their full size. */
@@ -44,8 +44,6 @@ static void grow(hak_heap* heap, hak_bin* bin, uint32_t cap) {
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-static bool is_exchanging(const hak_heap* heap) { return heap->foreign_frees > HAK_UNIFIED_CACHE_EXCHANGE; }
-
 /* With an option that allows less than there is room for. A cap from before stays until the bin is reviewed. */
 static HAK_SLOW uint32_t slots_below(const hak_bin* bin, uint32_t most, bool exchanges) {
   return larger(hak_bin_cap(bin), exchanges ? smaller(most, EXCHANGE_SLOTS) : most);
@@ -56,8 +54,8 @@ static HAK_SLOW uint32_t slots_below(const hak_bin* bin, uint32_t most, bool exc
 HAK_ALWAYS_INLINE uint32_t slots_of(const hak_heap* heap, const hak_bin* bin, bool by_option) {
   const uint32_t slots = HAK_BIN_SLOTS(bin->size_class);
   const uint64_t most = by_option ? hak_config_get(HAK_OPTION_CACHE_BLOCKS) : slots;
-  if (most < slots) return slots_below(bin, (uint32_t)most, is_exchanging(heap));
-  if (HAK_LIKELY(!is_exchanging(heap)) || slots <= EXCHANGE_SLOTS) return slots;
+  if (most < slots) return slots_below(bin, (uint32_t)most, heap->is_exchanging);
+  if (HAK_LIKELY(!heap->is_exchanging) || slots <= EXCHANGE_SLOTS) return slots;
   return larger(hak_bin_cap(bin), EXCHANGE_SLOTS);
 }
 
@@ -66,12 +64,17 @@ HAK_ALWAYS_INLINE uint32_t slots_of(const hak_heap* heap, const hak_bin* bin, bo
  * the program freed it twice, and its slab went back to the pool in between. True: it went to a parked heap. */
 static bool drop_foreign(hak_heap* heap, const hak_bin* bin, void* ptr) {
   hak_remote_free_result result = HAK_REMOTE_FREE_DOUBLE;
+  hak_misuse misuse = HAK_MISUSE_DOUBLE_FREE;
   if (hak_registry_word(ptr) > HAK_REGISTRY_LAST_TAG) {
     hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
     const uint32_t index = hak_slab_index(slab, ptr);
-    if (hak_slab_is_block(slab, index, ptr)) result = hak_remote_free_push(heap, slab, index);
+    if (hak_slab_is_block(slab, index, ptr)) {
+      result = hak_remote_free_push(heap, slab, index);
+    } else if (slab->size_class == bin->size_class) {
+      misuse = HAK_MISUSE_INTERIOR_POINTER;
+    }
   }
-  if (result == HAK_REMOTE_FREE_DOUBLE) hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, bin->stride);
+  if (result == HAK_REMOTE_FREE_DOUBLE) hak_report_misuse(misuse, ptr, bin->stride);
   return result == HAK_REMOTE_FREE_TO_PARKED;
 }
 
@@ -261,6 +264,7 @@ static void tick(hak_heap* heap) {
   heap->epoch_ms = now_ms;
   hak_u64_bump_single_writer(&heap->counters.reviews, 1);
   heap->foreign_frees /= 2;
+  if (HAK_UNLIKELY(heap->is_exchanging)) hak_heap_set_exchanging(heap, false);
   for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
     hak_bin* bin = hak_heap_bin(heap, c);
     if (bin->stride == 0) continue;

@@ -35,14 +35,8 @@ enum {
 
 /** Notes a free of another thread's block that joined no other in the out-box. */
 HAK_ALWAYS_INLINE void hak_unified_cache_note_foreign(hak_heap* heap) {
-  if (heap->foreign_frees <= HAK_UNIFIED_CACHE_EXCHANGE) heap->foreign_frees++;
-}
-
-/** True when the thread may cache another thread's block of so many bytes. Blocks that may share a cache line with one that
- *  the other has go home at once (passive false sharing), and those of whole units, each of which keeps a slab. */
-HAK_ALWAYS_INLINE bool hak_unified_cache_keeps_foreign(const hak_heap* heap, uint32_t block_bytes) {
-  return HAK_UNLIKELY(heap->foreign_frees > HAK_UNIFIED_CACHE_EXCHANGE) &&
-         block_bytes - HAK_CACHE_LINE_BYTES < HAK_UNIT_BYTES - HAK_CACHE_LINE_BYTES;
+  if (heap->foreign_frees > HAK_UNIFIED_CACHE_EXCHANGE) return;
+  if (HAK_UNLIKELY(++heap->foreign_frees > HAK_UNIFIED_CACHE_EXCHANGE)) hak_heap_set_exchanging(heap, true);
 }
 
 /** Empties every cache of the heap into its slabs, publishes its out-box, merges remote frees, and releases every

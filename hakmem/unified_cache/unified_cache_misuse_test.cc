@@ -134,6 +134,36 @@ TEST_F(UnifiedCache, InteriorPointersAreFoundAndDropped) {
   }
 }
 
+// As a thread that exchanges blocks caches them, by their class and without a further look.
+TEST_F(UnifiedCache, PointersIntoBlocksOfOthersAreFoundAndDropped) {
+  hak_heap* mine = heap_;
+  hak_heap* others = NewHeap(kLimitBytes);
+  for (const size_t bytes : {16, 48, 1024, 1280}) {
+    const uint32_t c = ClassOf(bytes);
+    heap_ = others;
+    std::vector<void*> blocks = AllocMany(c, 2);
+    heap_ = mine;
+    Free(Alloc(c));
+    const auto cache = [&](void* ptr) {
+      ASSERT_NE(Bin(c)->top, Bin(c)->begin);
+      *--Bin(c)->top = ptr;
+    };
+    cache(static_cast<char*>(blocks[0]) + 8);
+    cache(blocks[1]);
+    const uint64_t before = hak_misuse_count_of(HAK_MISUSE_INTERIOR_POINTER);
+    EXPECT_EQ(Misuse([&] { Flush(); }), 1u) << bytes;
+    EXPECT_EQ(hak_misuse_count_of(HAK_MISUSE_INTERIOR_POINTER), before + 1);
+    cache(blocks[1]);
+    const uint64_t twice = hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE);
+    EXPECT_EQ(Misuse([&] { Flush(); }), 1u) << bytes;
+    EXPECT_EQ(hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE), twice + 1);
+    heap_ = others;
+    Free(blocks[0]);
+    Flush();
+    heap_ = mine;
+  }
+}
+
 // The end of a slab that no block fits in, and an address whose upper bits no table knows.
 TEST_F(UnifiedCache, PointersToNoBlockAtAllAreFoundAndDropped) {
   const uint32_t c = ClassOf(48);
@@ -334,12 +364,13 @@ TEST_F(UnifiedCache, WhereBlocksAreExchangedCapsStaySmall) {
     return hak_bin_cap(Bin(ClassOf(bytes)));
   };
   const uint32_t before = cap_after_swings(256);
-  EXPECT_GT(before, 64u);
-  heap_->foreign_frees = HAK_UNIFIED_CACHE_EXCHANGE + 1;
-  EXPECT_EQ(cap_after_swings(128), 64u);
+  constexpr uint32_t kExchangeCap = 39;
+  EXPECT_GT(before, kExchangeCap);
+  hak_heap_set_exchanging(heap_, true);
+  EXPECT_EQ(cap_after_swings(128), kExchangeCap);
   EXPECT_EQ(cap_after_swings(256), before); /* what it may already, it may still */
-  heap_->foreign_frees = HAK_UNIFIED_CACHE_EXCHANGE;
-  EXPECT_GT(cap_after_swings(128), 64u);
+  hak_heap_set_exchanging(heap_, false);
+  EXPECT_GT(cap_after_swings(128), kExchangeCap);
 }
 
 TEST_F(UnifiedCache, WithoutMemoryForMoreSlotsTheCapStays) {
