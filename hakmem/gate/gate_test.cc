@@ -21,6 +21,7 @@
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/slab/slab.h"
 #include "hakmem/unified_cache/unified_cache.h"
 #include <hakmem/hakmem.h>
 
