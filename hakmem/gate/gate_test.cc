@@ -21,6 +21,7 @@
 #include "hakmem/registry/registry.h"
 #include "hakmem/remote_free/remote_free.h"
 #include "hakmem/shared_pool/shared_pool.h"
+#include "hakmem/size_class/size_class.h"
 #include "hakmem/slab/slab.h"
 #include "hakmem/unified_cache/unified_cache.h"
 #include <hakmem/hakmem.h>
@@ -356,13 +357,16 @@ void WithOther(const std::vector<size_t>& sizes, Act act) {
 // Frees `block` after a block of this thread's: whoever allocates two of the size then may get both back.
 bool IsReused(void* block, size_t size) {
   void* mine = hak_malloc(size);
-  void* another = hak_malloc(size);
-  hak_free(mine); /* room in the cache for one more */
+  std::vector<void*> others = {hak_malloc(size)};
+  const hak_bin* bin = hak_heap_bin(hak_heap_current, hak_size_class_of(size));
+  while (hak_bin_held(bin) != 0) others.push_back(hak_malloc(size)); /* so that there is room in the cache */
+  hak_free(mine);
   hak_free(block);
   void* first = hak_malloc(size);
   void* second = hak_malloc(size);
   const bool reused = first == block || second == block;
-  for (void* ptr : {another, first, second}) hak_free(ptr);
+  others.insert(others.end(), {first, second});
+  hak_free_batch(others.data(), others.size());
   return reused;
 }
 

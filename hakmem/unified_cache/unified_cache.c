@@ -22,7 +22,8 @@ enum {
   PARKED_HEAPS_PER_SPILL = 2,
   /* Misses or spills in a row until batches have their full size. */
   STREAK_MAX = 2,
-  /* Blocks from here on leave the run one at a time: their pages may still be fresh, and calloc wants to know. */
+  /* Fresh blocks from here on leave the run one at a time, since calloc wants to know; used ones in batches, but of one run:
+   * the next may be fresh. */
   ONE_AT_A_TIME_BYTES = 4096
 };
 
@@ -353,7 +354,7 @@ static HAK_NOINLINE void fill_from_runs(hak_heap* heap, hak_bin* bin, uint64_t w
 /* Fills the empty slots with up to `wanted` blocks of the run, the lowest on top. */
 HAK_ALWAYS_INLINE void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
   const uint64_t left = hak_bits_count(bin->run_mask);
-  if (left < wanted && has_next_run(bin)) {
+  if (left < wanted && bin->stride < ONE_AT_A_TIME_BYTES && has_next_run(bin)) {
     fill_from_runs(heap, bin, wanted);
     return;
   }
@@ -388,7 +389,8 @@ HAK_ALWAYS_INLINE void* refill(hak_heap* heap, uint32_t size_class, bool by_opti
   if (HAK_UNLIKELY(heap->growth_seen != growth_count)) follow_growth(heap, growth_count);
   bin->streak = bin->streak < 0 ? 0 : bin->streak < STREAK_MAX ? (int8_t)(bin->streak + 1) : STREAK_MAX;
   void* block = pop_run(bin);
-  if (bin->stride < ONE_AT_A_TIME_BYTES && bin->top == bin->end) fill_slots(heap, bin, refill_size(bin, by_option));
+  const bool in_batches = bin->stride < ONE_AT_A_TIME_BYTES || !bin->run_zeroed;
+  if (in_batches && bin->top == bin->end) fill_slots(heap, bin, refill_size(bin, by_option));
   return block;
 }
 

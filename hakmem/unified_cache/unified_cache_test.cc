@@ -175,12 +175,41 @@ TEST_F(UnifiedCache, ACacheOfOneBlock) {
   }
 }
 
-TEST_F(UnifiedCache, LargeBlocksLeaveTheRunOneAtATime) {
+TEST_F(UnifiedCache, LargeFreshBlocksLeaveTheRunOneAtATime) {
   for (const size_t bytes : {4096, 32768, 65536}) {
     const uint32_t c = ClassOf(bytes);
     for (int i = 0; i < 5; i++) live_.push_back(Refill(c));
     EXPECT_EQ(hak_bin_held(Bin(c)), 0u) << bytes;
   }
+}
+
+TEST_F(UnifiedCache, LargeUsedBlocksLeaveTheRunInBatches) {
+  const uint32_t c = ClassOf(4096);
+  const std::vector<void*> blocks = AllocMany(c, 32);
+  for (void* block : blocks) Free(block);
+  Flush();
+  uint32_t most = 0;
+  for (int i = 0; i < 10; i++) {
+    live_.push_back(Alloc(c));
+    most = std::max(most, hak_bin_held(Bin(c)));
+  }
+  EXPECT_GT(most, 0u);
+  ExpectNoBlockTwice(c, 60);
+}
+
+// What calloc would have to clear comes alone, and does not draw what it need not clear into the slots.
+TEST_F(UnifiedCache, ABatchOfLargeUsedBlocksEndsWithTheirRun) {
+  const uint32_t c = ClassOf(4096);
+  live_.push_back(Refill(c));
+  void* used = Refill(c);
+  Free(used);
+  Flush();
+  EXPECT_EQ(Refill(c), used);
+  EXPECT_EQ(hak_bin_held(Bin(c)), 0u);
+  bool zeroed = false;
+  live_.push_back(Take(c, &zeroed));
+  EXPECT_TRUE(zeroed);
+  live_.push_back(used);
 }
 
 // A run with holes: the other way through fill_slots.

@@ -57,14 +57,14 @@ class Container(unittest.TestCase):
         print(f"\n{limit_mib} MiB, {' '.join(arguments)}, {env}: {outcome.stdout.split(chr(10))[0]}, {kills} killed", end=" ")
         return outcome, int(match[1]) / 1024 if match else None, kills
 
-    def test_sixteen_threads_stay_within_the_limit(self) -> None:
-        outcome, resident_mib, kills = self.run_in(64, "16", "24", "blocks")
+    def test_eighteen_threads_stay_within_the_limit(self) -> None:
+        outcome, resident_mib, kills = self.run_in(64, "18", "24", "blocks")
         self.assertEqual((outcome.status, outcome.stderr, kills), (0, "", 0), outcome)
         self.assertLess(resident_mib, 56)
 
     def test_without_it_they_do_not(self) -> None:
         """The limit is one that matters: else the test above would show nothing."""
-        outcome, _, kills = self.run_in(64, "16", "24", "blocks", HAKMEM_LIMITS="0")
+        outcome, _, kills = self.run_in(64, "18", "24", "blocks", HAKMEM_LIMITS="0")
         self.assertEqual((outcome.signal_name, kills), ("SIGKILL", 1), outcome)
 
     def test_large_blocks_leave_less_behind(self) -> None:
