@@ -55,8 +55,8 @@ HAK_ALWAYS_INLINE void hak_gate_find(const void* ptr, block_info* info) {
   info->is_start = hak_slab_is_block(info->slab, info->index, ptr);
 }
 
-/** The bin of a block of `heap`'s, in a slab of one unit; else NULL. Told from the bin and the class's row alone. `heap` is
- *  hak_heap_mallocs or hak_heap_frees: NULL also where such calls of this thread's are to take the slow path. */
+/** The bin of a block of `heap`'s, in a slab of one unit; else NULL. Told from the bin and the class's row alone. With
+ *  hak_heap_mallocs NULL also where the thread's mallocs are to take the slow path. */
 HAK_ALWAYS_INLINE const hak_bin* hak_gate_small_bin(const hak_heap* heap, const void* ptr) {
   const uint64_t word = hak_registry_word(ptr);
   if (!hak_heap_owns_word(heap, word)) return NULL;

@@ -393,6 +393,12 @@ HAK_ALWAYS_INLINE bool caches_any(hak_heap* heap, void* ptr) {
   return hak_hot_box_push_to((hak_bin*)(void*)(heap->bins + offset), ptr);
 }
 
+/* True when `ptr`, in `slab`, is what the thread has cached last: it has been freed twice. */
+static inline bool is_cached_last(hak_heap* heap, const hak_slab* slab, const void* ptr) {
+  const hak_bin* bin = hak_heap_bin(heap, slab->size_class);
+  return bin->top != bin->end && *bin->top == ptr;
+}
+
 static HAK_SLOW void spill_timed(hak_heap* heap, hak_bin* bin, void* ptr) {
   const uint64_t start_ns = hak_latency_start();
   hak_unified_cache_spill(heap, bin, ptr);
@@ -412,7 +418,9 @@ static void free_in_slab(const block_info* info, void* ptr) {
   hak_remote_free_result result = HAK_REMOTE_FREE_DONE;
   if (hak_heap_owns_word(heap, info->word)) {
     spill(heap, (hak_bin*)(uintptr_t)info->word, ptr);
-  } else if (!HAK_CFG_ASAN || !heap->is_exchanging || !caches_any(heap, ptr)) { /* else hak_gate_free_slow tried it */
+  } else if (heap->is_exchanging && HAK_UNLIKELY(is_cached_last(heap, info->slab, ptr))) {
+    result = HAK_REMOTE_FREE_DOUBLE;
+  } else if (!HAK_CFG_ASAN || !heap->is_exchanging || !caches_any(heap, ptr)) { /* else the gate has tried it */
     hak_unified_cache_note_foreign(heap);
     result = hak_remote_free_push(heap, info->slab, info->index);
   }
@@ -430,6 +438,7 @@ HAK_ALWAYS_INLINE bool joins_outbox(hak_heap* heap, void* ptr) {
   if (entry.word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, entry.word)) return false;
   const hak_slab* slab = (const hak_slab*)entry.owner;
   const uint32_t index = hak_slab_index(slab, ptr);
+  if (heap->is_exchanging && HAK_UNLIKELY(is_cached_last(heap, slab, ptr))) return false;
   return hak_slab_is_block(slab, index, ptr) && hak_remote_free_try_join(heap, slab, index);
 }
 
@@ -478,9 +487,10 @@ static HAK_NOINLINE void free_any(void* ptr) {
   }
 }
 
-/* The hit path of a thread's own heap, which it missed because every free of its is to come here. */
+/* What the thread's frees do by themselves, but for those that are all to come here. */
 static inline bool frees_by_hit(void* ptr) {
   hak_heap* heap = hak_heap_current;
+  if (heap->is_exchanging && caches_any(heap, ptr)) return true;
   const uint64_t word = hak_registry_word(ptr);
   if (hak_heap_owns_word(heap, word)) return hak_hot_box_push_to((hak_bin*)(uintptr_t)word, ptr);
   return hak_heap_frees != heap && joins_outbox(heap, ptr);
@@ -554,7 +564,7 @@ static HAK_NOINLINE size_t usable_size_of_any(const void* ptr) {
 
 /* Programs that count their memory, as redis does, ask at each malloc and free. */
 size_t hak_gate_usable_size(const void* ptr) {
-  const hak_bin* bin = HAK_CFG_ASAN ? NULL : hak_gate_small_bin(hak_heap_frees, ptr);
+  const hak_bin* bin = HAK_CFG_ASAN ? NULL : hak_gate_small_bin(hak_heap_current, ptr);
   return HAK_LIKELY(bin != NULL) ? bin->stride : usable_size_of_any(ptr);
 }
 

@@ -269,7 +269,7 @@ TEST_F(GateInstrument, ModesChangeUnderThreadsThatExchangeBlocks) {
   for (unsigned t = 0; t < 3; t++) {
     threads.emplace_back([&, t] {
       uint64_t random = t + 1;
-      for (int i = 0; !stop || i < 10000; i++) {
+      for (int i = 0; !stop || i < 60000; i++) { /* long enough that they count as exchanging */
         random = random * 6364136223846793005u + 1442695040888963407u;
         const size_t size = 8 + (random >> 40) % 2000;
         void* block = hak_malloc(size);

@@ -16,6 +16,7 @@
 
 #include "hakmem/gate/gate_test_inl.h"
 #include "hakmem/heap/heap.h"
+#include "hakmem/instrument/instrument.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
@@ -374,6 +375,9 @@ bool IsReused(void* block, size_t size) {
 std::vector<size_t> ExchangeSizes() { return std::vector<size_t>(2 * HAK_UNIFIED_CACHE_EXCHANGE, 96); }
 
 void Exchange(const std::vector<void*>& blocks) {
+  std::vector<void*> many(100000); /* slow paths enough for the first look at the clock, which ends an exchange */
+  ASSERT_EQ(hak_malloc_batch(64, many.size(), many.data()), many.size());
+  hak_free_batch(many.data(), many.size());
   std::vector<void*> shuffled(blocks.begin(), blocks.begin() + 2 * HAK_UNIFIED_CACHE_EXCHANGE);
   std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(7)); /* few meet one of their word in the out-box */
   for (void* block : shuffled) hak_free(block);
@@ -401,6 +405,59 @@ TEST_F(Gate, AThreadThatExchangesBlocksReusesThoseOfOthers) {
   });
 }
 
+TEST_F(Gate, ABlockOfAnotherThreadThatIsFreedTwiceInARowIsFoundAtOnce) {
+  std::vector<size_t> sizes = ExchangeSizes();
+  sizes.insert(sizes.end(), {16, 16, 256, 256, 20000, 20000});
+  WithOther(sizes, [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      hak_set_error_action(HAK_ERROR_IGNORE);
+      for (size_t i = 2 * HAK_UNIFIED_CACHE_EXCHANGE; i < blocks.size(); i += 2) {
+        const hak_bin* bin = hak_heap_bin(hak_heap_current, hak_size_class_of(sizes[i]));
+        std::vector<void*> mine = {hak_malloc(sizes[i])};
+        while (hak_bin_held(bin) != hak_bin_cap(bin)) {
+          for (int k = 0; k < 100; k++) mine.push_back(hak_malloc(sizes[i]));
+          while (mine.size() > 1 && hak_bin_held(bin) != hak_bin_cap(bin)) {
+            hak_free(mine.back());
+            mine.pop_back();
+          }
+        }
+        hak_free(blocks[i + 1]); /* on its way home: a neighbour may join it there */
+        while (hak_bin_held(bin) != 0) mine.push_back(hak_malloc(sizes[i])); /* so that there is room in the cache */
+        hak_free(blocks[i]);
+        const uint64_t before = hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE);
+        hak_free(blocks[i]);
+        EXPECT_EQ(hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE), before + 1) << sizes[i];
+        EXPECT_EQ(hak_malloc(sizes[i]), blocks[i]);
+        EXPECT_NE(hak_malloc(sizes[i]), blocks[i]);
+        hak_free_batch(mine.data(), mine.size());
+      }
+      hak_set_error_action(HAK_ERROR_ABORT);
+    });
+  });
+}
+
+TEST_F(Gate, AThreadThatExchangesBlocksDoesSoWhileItRecords) {
+  std::vector<size_t> sizes = ExchangeSizes();
+  sizes.insert(sizes.end(), {64, 256});
+  WithOther(sizes, [&](const std::vector<void*>& blocks) {
+    InNewThread([&] {
+      Exchange(blocks);
+      static uint64_t frees;
+      frees = 0;
+      hak_instrument_hook_records(
+          [](hak_instrument_op op, const void*, size_t) { frees += op == HAK_INSTRUMENT_FREE; });
+      hak_instrument_want(HAK_INSTRUMENT_RECORD, true);
+      (void)hak_instrument_follow();
+      void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
+      EXPECT_TRUE(IsReused(block[0], 64));
+      EXPECT_TRUE(IsReused(block[1], 256));
+      EXPECT_GE(frees, 4u);
+      hak_instrument_reset_for_test();
+    });
+  });
+}
+
 // They would hold a slab of its each.
 TEST_F(Gate, LargeBlocksOfAnotherThreadGoHomeAllTheSame) {
   std::vector<size_t> sizes = ExchangeSizes();
@@ -409,10 +466,14 @@ TEST_F(Gate, LargeBlocksOfAnotherThreadGoHomeAllTheSame) {
     InNewThread([&] {
       Exchange(blocks);
       void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
-      EXPECT_FALSE(IsReused(block[0], 64 * kKiB));
-      EXPECT_FALSE(IsReused(block[1], 256 * kKiB));
-      hak_free(block[2]);
-      hak_free(block[3]);
+      for (const size_t size : {64 * kKiB, 256 * kKiB}) {
+        hak_free(hak_malloc(size)); /* the bin is in use */
+        hak_free(*block);
+        EXPECT_FALSE(hak_unified_cache_holds(hak_heap_bin(hak_heap_current, hak_size_class_of(size)), *block)) << size;
+        block++;
+      }
+      hak_free(block[0]);
+      hak_free(block[1]);
     });
   });
 }
@@ -470,23 +531,28 @@ TEST_F(Gate, BlocksOfTheCommonHeapGoHome) {
   WithOther(ExchangeSizes(), [&](const std::vector<void*>& blocks) {
     InNewThread([&] {
       Exchange(blocks);
-      for (const size_t size :
-           BorderSizes()) { /* so that every bin is in use: a block that came to a wrong one would stay */
+      /* So that every bin is in use, and has room: a block that came to a wrong one would stay. */
+      std::vector<void*> live;
+      for (const size_t size : BorderSizes()) {
         void* some[40];
         const size_t count = size <= kKiB ? 40 : 1;
         ASSERT_EQ(hak_malloc_batch(size, count, some), count);
         hak_free_batch(some, count);
+        if (size <= kKiB) live.push_back(hak_malloc(size));
       }
-      for (const size_t size : {16, 320, 384, 1024}) {
+      for (uint32_t c = 0; c <= hak_size_class_of(HAK_SIZE_CLASS_TINY_MAX_BYTES); c++) {
+        const size_t size = hak_size_class_table[c].block_bytes;
         void* block = AllocateAfterExit(size);
         ASSERT_TRUE(hak_heap_owns_word(hak_heap_common(), hak_registry_word(block))) << size;
         const auto* slab = static_cast<const hak_slab*>(hak_registry_owner(block));
         const uint32_t index = hak_slab_index(slab, block);
+        ASSERT_TRUE(hak_heap_current->frees_exchange);
         hak_free(block);
         const hak_outbox_entry* entry = hak_remote_free_entry(hak_heap_current, slab, index / 64);
         EXPECT_EQ(entry->slab, slab) << size;
         EXPECT_EQ(entry->mask >> index % 64 & 1, 1u) << size;
       }
+      hak_free_batch(live.data(), live.size());
     });
   });
 }

@@ -189,7 +189,8 @@ typedef struct hak_heap {
 extern __thread hak_heap* hak_heap_current __attribute__((tls_model("initial-exec")));
 
 /** Where the hit paths of malloc and of free look: hak_heap_current, or the empty heap, on which they miss. The instrument
- *  box turns them; a load is a load whichever of the three it is of, so that this costs nothing. */
+ *  box turns them, and an exchange of blocks the second; a load is a load whichever of the three it is of, so that this costs
+ *  nothing. */
 extern __thread hak_heap* hak_heap_mallocs __attribute__((tls_model("initial-exec")));
 extern __thread hak_heap* hak_heap_frees __attribute__((tls_model("initial-exec")));
 

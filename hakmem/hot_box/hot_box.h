@@ -3,7 +3,7 @@
  * Invariants:
  *   1. heap.h, 1: *top .. end[-1] are cached.
  *   2. No block is touched, no lock, no atomic read-modify-write, no loop, no call.
- * Threads: the heap's owner; the empty heap misses always, which is how a thread is instrumented.
+ * Threads: the heap's owner; the empty heap misses always, which is how a thread is instrumented, or exchanges blocks.
  * Ordering: slot before top on push, so that a fork between the two leaves a consistent bin in the child.
  * Cost: pinned by hakmem/testing/hit_path_golden.txt; malloc at most 16 instructions, free at most 22 (x86-64, gcc).
  * Fails: a miss, which the gate's slow path serves.  Fork: as above. */

@@ -165,8 +165,10 @@ typedef struct hak_slab_run {
 
 /** Owner: true when the blocks that hak_slab_take_run takes next read as zero: their pages may not be there yet. The slab has
  *  free blocks. */
-HAK_ALWAYS_INLINE bool hak_slab_is_next_fresh(const hak_slab* slab) {
-  return slab->clean_bits != 0 ? slab->clean_bits == slab->free_bits[0] : slab->first_word >= slab->fresh_word;
+HAK_ALWAYS_INLINE bool hak_slab_is_next_fresh(hak_slab* slab) {
+  if (slab->clean_bits != 0) return slab->clean_bits == slab->free_bits[0];
+  while (slab->first_word < slab->fresh_word && slab->free_bits[slab->first_word] == 0) slab->first_word++;
+  return slab->first_word >= slab->fresh_word;
 }
 
 /** Owner: takes the free blocks of the lowest word that has any: those that may be dirty, or else those known to be

@@ -334,7 +334,7 @@ HAK_ALWAYS_INLINE void move_run(hak_bin* bin, void** slots, uint64_t count) {
 
 static bool has_next_run(const hak_bin* bin) { return bin->current != NULL && hak_slab_free_count(bin->current) != 0; }
 
-/* The same with the runs that follow in the current slab, as far as it has any. */
+/* The same with the runs that follow, as long as the current slab has any. */
 static HAK_NOINLINE void fill_from_runs(hak_heap* heap, hak_bin* bin, uint64_t wanted) {
   void** const first = bin->end - wanted;
   uint64_t filled = 0;

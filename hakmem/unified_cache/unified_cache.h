@@ -6,7 +6,7 @@
  *   3. Blocks of a run are handed out lowest address first.
  * Threads: the heap's owner, between hak_heap_enter and hak_heap_leave.
  * Ordering: none.
- * Cost: a refill moves up to half a cap from the runs of the current slab, about 5 instructions a block; a spill moves an
+ * Cost: a refill moves up to half a cap, run after run, about 5 instructions a block; a spill moves an
  *   eighth of the cap to the slabs, then a quarter, and all of it from the third in a row on: 5 instructions a block for
  *   rows of neighbours, 14 for others of a word, 45 for one alone.
  * Fails: refill and take return NULL when there is no memory.  Fork: inherited. */

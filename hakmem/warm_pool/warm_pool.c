@@ -9,6 +9,9 @@
 #include "hakmem/shared_pool/shared_pool.h"
 #include "hakmem/size_class/size_class.h"
 
+/* Slabs of a bin that may be fresh and hide a used one: the one that was current, and what purges have cleaned. */
+enum { FRESH_SLABS = 4 };
+
 static bool has_free_blocks(const hak_slab* slab) { return slab != NULL && hak_slab_free_count(slab) != 0; }
 
 void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin) {
@@ -29,13 +32,22 @@ void hak_warm_pool_merge(hak_heap* heap, hak_bin* bin) {
   hak_latency_end(HAK_LATENCY_MERGE, start_ns);
 }
 
+/* Of the slabs from `first` on one whose next blocks have been used; where the first few are fresh, the first. */
+static hak_slab* first_used(hak_slab* first) {
+  hak_slab* slab = first;
+  for (int i = 0; i < FRESH_SLABS && slab != NULL; i++, slab = slab->next) {
+    if (!hak_slab_is_next_fresh(slab)) return slab;
+  }
+  return first;
+}
+
 /* A slab of the bin with free blocks, as bin->current. What has been used before, here or by others who sent it back, comes
  * before blocks whose pages have never been touched. */
 static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
   hak_slab* current = bin->current;
   if (has_free_blocks(current) && !hak_slab_is_next_fresh(current)) return current;
   hak_warm_pool_merge(heap, bin);
-  hak_slab* slab = bin->partial;
+  hak_slab* slab = first_used(bin->partial);
   if (has_free_blocks(current)) {
     if (!hak_slab_is_next_fresh(current) || slab == NULL || hak_slab_is_next_fresh(slab)) return current;
     hak_slab_list_remove(&bin->partial, slab);

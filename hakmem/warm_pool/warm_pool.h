@@ -20,7 +20,7 @@ HAK_BEGIN_DECLS
  *  the shared pool; used blocks of any of the bin's slabs before fresh ones. False: no memory. */
 bool hak_warm_pool_refill_run(hak_heap* heap, hak_bin* bin);
 
-/** Files a slab of the bin's, not the current one, that was full or is empty now. */
+/** Files a slab of the bin's, not the current one, that was full, or was current, or is empty now. */
 void hak_warm_pool_file(hak_heap* heap, hak_bin* bin, hak_slab* slab);
 
 /** After `slab` has gained free blocks. Most often it had some before, and is where it belongs. */

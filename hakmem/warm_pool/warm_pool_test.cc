@@ -315,6 +315,39 @@ TEST_F(WarmPool, UsedBlocksComeBeforeFreshOnesOfTheCurrentSlab) {
   GiveAll(current);
 }
 
+TEST_F(WarmPool, UsedBlocksOfEverySlabComeBeforeFreshOnes) {
+  std::vector<hak_slab*> full;
+  for (int i = 0; i < 5; i++) full.push_back(TakeSlab());
+  hak_slab* current = SlabOf(TakeRun());
+  for (hak_slab* slab : full) EXPECT_TRUE(hak_warm_pool_give(heap_, bin_, slab, 70));
+  std::set<hak_slab*> used;
+  for (size_t i = 0; i < full.size(); i++) used.insert(SlabOf(TakeRun()));
+  EXPECT_EQ(used, std::set<hak_slab*>(full.begin(), full.end()));
+  EXPECT_EQ(SlabOf(TakeRun()), current);
+  ExpectValid();
+  for (hak_slab* slab : full) GiveAll(slab);
+  GiveAll(current);
+}
+
+// Words without a free block lie between the last that was given and the first fresh one.
+TEST_F(WarmPool, AWordThatIsUsedUpDoesNotMakeTheNextAUsedOne) {
+  Use(hak_size_class_of(64)); /* 16 words */
+  hak_slab* full = SlabOf(TakeRun());
+  while (hak_slab_free_count(full) != 0) TakeRun();
+  hak_slab* current = SlabOf(TakeRun());
+  for (int i = 0; i < 9; i++) TakeRun();
+  EXPECT_TRUE(hak_warm_pool_give(heap_, bin_, current, 3 * 64));
+  EXPECT_EQ(TakeRun().mask, 1u);
+  EXPECT_TRUE(hak_warm_pool_give(heap_, bin_, full, 5));
+  EXPECT_EQ(SlabOf(TakeRun()), full);
+  EXPECT_EQ(SlabOf(TakeRun()), current);
+  for (hak_slab* slab : {full, current}) {
+    for (uint32_t word = 0; word < slab->words; word++) {
+      hak_warm_pool_give_word(heap_, bin_, slab, word, ~slab->free_bits[word]);
+    }
+  }
+}
+
 TEST_F(WarmPool, RemoteFreesAreUsedBeforeFreshBlocksOfTheCurrentSlab) {
   hak_slab* full = TakeSlab();
   hak_slab* current = SlabOf(TakeRun());
