@@ -265,4 +265,23 @@ TEST_F(Gate, ABlockCanAlwaysShrink) {
   }
 }
 
+// 2^48 bytes and some are 2^32 units and some.
+TEST_F(Gate, ReallocToMoreUnitsThanThirtyTwoBitsCountFails) {
+  for (const size_t from : {size_t{1000}, size_t{5000}, 100 * kKiB, 300 * kKiB, 3 * kMiB}) {
+    char* block = static_cast<char*>(hak_malloc(from));
+    Fill(block, from, from);
+    for (const size_t units : {1, 2, 16, 31}) {
+      const size_t huge = ((size_t{1} << 32) + units) * 64 * kKiB - 5;
+      errno = kErrno;
+      EXPECT_EQ(hak_realloc(block, huge), nullptr) << from;
+      EXPECT_EQ(errno, ENOMEM);
+      errno = kErrno;
+      EXPECT_EQ(hak_reallocarray(block, huge / 8, 8), nullptr) << from;
+      EXPECT_EQ(errno, ENOMEM);
+      EXPECT_TRUE(Holds(block, from, from));
+    }
+    hak_free(block);
+  }
+}
+
 }  // namespace

@@ -8,13 +8,19 @@ static void punish(hak_growth* growth) {
   if (growth->penalty < HAK_GROWTH_PENALTY_MAX) growth->penalty *= 2;
 }
 
+/* Of any size: what has more units than a uint32_t can count has as many as it can. */
+static uint32_t units_of(size_t size_bytes) {
+  const size_t units = size_bytes / HAK_UNIT_BYTES + (size_bytes % HAK_UNIT_BYTES != 0);
+  return units < UINT32_MAX ? (uint32_t)units : UINT32_MAX;
+}
+
 uint32_t hak_growth_units(hak_growth* growth, const void* ptr, size_t size_bytes) {
   if (ptr != growth->last) {
     growth->streak = 0;
     growth->goes_without = false;
   }
   if (growth->streak < HAK_GROWTH_STREAK) growth->streak++;
-  const uint32_t least = (uint32_t)((size_bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
+  const uint32_t least = units_of(size_bytes);
   if (size_bytes > HAK_GROWTH_LARGE_BYTES) return least;
   if (growth->streak < HAK_GROWTH_STREAK || size_bytes < HAK_GROWTH_MIN_BYTES) return 0;
   if (growth->goes_without) return 0;

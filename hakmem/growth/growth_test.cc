@@ -37,6 +37,14 @@ TEST_F(Growth, ALargeBlockGetsRoomAtItsFirstMove) {
   EXPECT_EQ(hak_growth_units(&growth_, At(3), HAK_GROWTH_LARGE_BYTES), 0u);
 }
 
+// More units than 32 bits can count: not the few that the lower bits say.
+TEST_F(Growth, AnySizeHasAsManyUnitsAsItNeeds) {
+  EXPECT_EQ(hak_growth_units(&growth_, At(1), (size_t{UINT32_MAX} - 1) * HAK_UNIT_BYTES), UINT32_MAX - 1);
+  EXPECT_EQ(hak_growth_units(&growth_, At(1), (size_t{1} << 32) * HAK_UNIT_BYTES), UINT32_MAX);
+  EXPECT_EQ(hak_growth_units(&growth_, At(1), (size_t{1} << 32) * HAK_UNIT_BYTES + 1), UINT32_MAX);
+  EXPECT_EQ(hak_growth_units(&growth_, At(1), SIZE_MAX), UINT32_MAX);
+}
+
 TEST_F(Growth, ASmallOneAtItsThirdInARow) {
   for (int i = 1; i < HAK_GROWTH_STREAK; i++) {
     EXPECT_EQ(hak_growth_units(&growth_, At(7), 1000), 0u) << i;
