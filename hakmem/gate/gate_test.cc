@@ -355,12 +355,24 @@ void WithOther(const std::vector<size_t>& sizes, Act act) {
   other.join();
 }
 
+// Adds blocks of the size to `blocks` until the thread's cache has none left, and so has room.
+void EmptyCache(size_t size, std::vector<void*>* blocks) {
+  const hak_bin* bin = hak_heap_bin(hak_heap_current, hak_size_class_of(size));
+  while (hak_bin_held(bin) != 0) blocks->push_back(hak_malloc(size));
+}
+
+// Slow paths enough for a look at the clock.
+void TakeManySlowPaths() {
+  std::vector<void*> many(100000);
+  ASSERT_EQ(hak_malloc_batch(64, many.size(), many.data()), many.size());
+  hak_free_batch(many.data(), many.size());
+}
+
 // Frees `block` after a block of this thread's: whoever allocates two of the size then may get both back.
 bool IsReused(void* block, size_t size) {
   void* mine = hak_malloc(size);
   std::vector<void*> others = {hak_malloc(size)};
-  const hak_bin* bin = hak_heap_bin(hak_heap_current, hak_size_class_of(size));
-  while (hak_bin_held(bin) != 0) others.push_back(hak_malloc(size)); /* so that there is room in the cache */
+  EmptyCache(size, &others);
   hak_free(mine);
   hak_free(block);
   void* first = hak_malloc(size);
@@ -375,9 +387,7 @@ bool IsReused(void* block, size_t size) {
 std::vector<size_t> ExchangeSizes() { return std::vector<size_t>(2 * HAK_UNIFIED_CACHE_EXCHANGE, 96); }
 
 void Exchange(const std::vector<void*>& blocks) {
-  std::vector<void*> many(100000); /* slow paths enough for the first look at the clock, which ends an exchange */
-  ASSERT_EQ(hak_malloc_batch(64, many.size(), many.data()), many.size());
-  hak_free_batch(many.data(), many.size());
+  TakeManySlowPaths(); /* the first look at the clock ends an exchange */
   std::vector<void*> shuffled(blocks.begin(), blocks.begin() + 2 * HAK_UNIFIED_CACHE_EXCHANGE);
   std::shuffle(shuffled.begin(), shuffled.end(), std::mt19937(7)); /* few meet one of their word in the out-box */
   for (void* block : shuffled) hak_free(block);
@@ -423,7 +433,7 @@ TEST_F(Gate, ABlockOfAnotherThreadThatIsFreedTwiceInARowIsFoundAtOnce) {
           }
         }
         hak_free(blocks[i + 1]); /* on its way home: a neighbour may join it there */
-        while (hak_bin_held(bin) != 0) mine.push_back(hak_malloc(sizes[i])); /* so that there is room in the cache */
+        EmptyCache(sizes[i], &mine);
         hak_free(blocks[i]);
         const uint64_t before = hak_misuse_count_of(HAK_MISUSE_DOUBLE_FREE);
         hak_free(blocks[i]);
@@ -563,11 +573,9 @@ TEST_F(Gate, AThreadThatNoLongerExchangesHitsAsBefore) {
       Exchange(blocks);
       EXPECT_EQ(hak_heap_frees, &hak_heap_empty);
       hak_os_fake_set_clock_ms(hak_os_now_ms() + 2000);
-      std::vector<void*> many(100000);
-      ASSERT_EQ(hak_malloc_batch(64, many.size(), many.data()), many.size());
+      TakeManySlowPaths();
       EXPECT_FALSE(hak_heap_current->frees_exchange);
       EXPECT_EQ(hak_heap_frees, hak_heap_current);
-      hak_free_batch(many.data(), many.size());
     });
   });
 }

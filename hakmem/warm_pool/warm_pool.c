@@ -48,13 +48,8 @@ static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
   if (has_free_blocks(current) && !hak_slab_is_next_fresh(current)) return current;
   hak_warm_pool_merge(heap, bin);
   hak_slab* slab = first_used(bin->partial);
-  if (has_free_blocks(current)) {
-    if (!hak_slab_is_next_fresh(current) || slab == NULL || hak_slab_is_next_fresh(slab)) return current;
-    hak_slab_list_remove(&bin->partial, slab);
-    bin->current = slab;
-    hak_warm_pool_file(heap, bin, current);
-    return slab;
-  }
+  const bool has_more = has_free_blocks(current);
+  if (has_more && (slab == NULL || !hak_slab_is_next_fresh(current) || hak_slab_is_next_fresh(slab))) return current;
   if (slab != NULL) {
     hak_slab_list_remove(&bin->partial, slab);
   } else {
@@ -62,6 +57,7 @@ static hak_slab* next_current(hak_heap* heap, hak_bin* bin) {
     if (slab == NULL) return NULL;
   }
   bin->current = slab;
+  if (has_more) hak_warm_pool_file(heap, bin, current);
   return slab;
 }
 

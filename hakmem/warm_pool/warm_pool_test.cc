@@ -77,7 +77,10 @@ class WarmPool : public testing::Test {
   }
 
   void GiveAll(hak_slab* slab) {
-    for (uint32_t word = 0; word < 2; word++) hak_warm_pool_give_word(heap_, bin_, slab, word, ~slab->free_bits[word]);
+    for (uint32_t word = 0; word < slab->words; word++) {
+      const uint64_t all = hak_bits_low_mask(slab->blocks - word * 64);
+      hak_warm_pool_give_word(heap_, bin_, slab, word, all & ~slab->free_bits[word]);
+    }
   }
 
   std::vector<hak_slab*> Partial() const {
@@ -341,11 +344,8 @@ TEST_F(WarmPool, AWordThatIsUsedUpDoesNotMakeTheNextAUsedOne) {
   EXPECT_TRUE(hak_warm_pool_give(heap_, bin_, full, 5));
   EXPECT_EQ(SlabOf(TakeRun()), full);
   EXPECT_EQ(SlabOf(TakeRun()), current);
-  for (hak_slab* slab : {full, current}) {
-    for (uint32_t word = 0; word < slab->words; word++) {
-      hak_warm_pool_give_word(heap_, bin_, slab, word, ~slab->free_bits[word]);
-    }
-  }
+  GiveAll(full);
+  GiveAll(current);
 }
 
 TEST_F(WarmPool, RemoteFreesAreUsedBeforeFreshBlocksOfTheCurrentSlab) {
@@ -380,7 +380,8 @@ TEST_F(WarmPool, WhereAllIsFreshTheCurrentSlabComesFirst) {
   EXPECT_EQ(SlabOf(fresh), current);
   EXPECT_EQ(fresh.mask, all & ~1ull);
   EXPECT_EQ(Partial(), std::vector<hak_slab*>{other});
-  for (hak_slab* slab : {other, current}) hak_warm_pool_give_word(heap_, bin_, slab, 0, all & ~slab->free_bits[0]);
+  GiveAll(other);
+  GiveAll(current);
 }
 
 TEST_F(WarmPool, OfRemotelyEmptiedSlabsOneIsKept) {
