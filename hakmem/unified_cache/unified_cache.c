@@ -24,7 +24,9 @@ enum {
   STREAK_MAX = 2,
   /* Fresh blocks from here on leave the run one at a time, since calloc wants to know; used ones in batches, but of one run:
    * the next may be fresh. */
-  ONE_AT_A_TIME_BYTES = 4096
+  ONE_AT_A_TIME_BYTES = 4096,
+  /* Runs of blocks up to here are a page or less. */
+  RUN_OF_A_PAGE_BYTES = 64
 };
 
 /* --- caps --- */
@@ -169,12 +171,13 @@ static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   bool to_parked = false;
   for (void** at = end - count; at < end;) {
     void* ptr = *at;
-    if (HAK_UNLIKELY(hak_registry_word(ptr) != (uintptr_t)bin)) {
+    const hak_registry_entry entry = hak_registry_look_up(ptr);
+    if (HAK_UNLIKELY(entry.word != (uintptr_t)bin)) {
       to_parked |= drop_foreign(heap, bin, ptr);
       at++;
       continue;
     }
-    hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
+    hak_slab* slab = (hak_slab*)entry.owner;
     const uint64_t place = hak_slab_place(slab, ptr);
     const uint32_t index = (uint32_t)(place >> 32);
     if (HAK_UNLIKELY(!hak_slab_is_block_at(slab, place))) {
@@ -294,9 +297,12 @@ HAK_ALWAYS_INLINE uint32_t spill_size(const hak_bin* bin, bool by_option) {
 
 /* --- malloc --- */
 
+/* The first block of a slab starts a page, as large blocks do: a program that writes to each page of a large block in turn
+ * would evict it from the same set of the L1 cache. Where a run is about a page its last block comes first. */
 static void* pop_run(hak_bin* bin) {
-  const uint32_t bit = hak_bits_lowest(bin->run_mask);
-  bin->run_mask &= bin->run_mask - 1;
+  const uint64_t mask = bin->run_mask;
+  const uint32_t bit = bin->stride <= RUN_OF_A_PAGE_BYTES ? hak_bits_highest(mask) : hak_bits_lowest(mask);
+  bin->run_mask = mask & ~(1ull << bit);
   return bin->run_base + (size_t)bit * bin->stride;
 }
 

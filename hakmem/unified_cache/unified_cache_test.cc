@@ -46,13 +46,31 @@ TEST_F(UnifiedCache, FirstRefillStartsTheBin) {
 }
 
 TEST_F(UnifiedCache, AFreshSlabIsHandedOutFromTheBottomUp) {
-  for (const size_t bytes : {16, 64, 80, 1024, 4096, 32768}) {
+  for (const size_t bytes : {80, 1024, 4096, 32768}) {
     const uint32_t c = ClassOf(bytes);
     const std::vector<void*> blocks = AllocMany(c, hak_size_class_table[c].blocks);
     for (size_t i = 0; i < blocks.size(); i++) {
       ASSERT_EQ(static_cast<char*>(blocks[i]) - static_cast<char*>(blocks[0]), static_cast<ptrdiff_t>(i * bytes));
     }
     live_.insert(live_.end(), blocks.begin(), blocks.end());
+  }
+}
+
+// Page starts are where programs write that go through large blocks page by page.
+TEST_F(UnifiedCache, WhereARunIsAPageTheBlockAtItsStartIsNotTheFirst) {
+  for (const size_t bytes : {16, 32, 48, 64}) {
+    const uint32_t c = ClassOf(bytes);
+    char* first = static_cast<char*>(Refill(c));
+    char* start = SlabOf(first)->base;
+    EXPECT_EQ(first, start + 63 * bytes);
+    const uint32_t held = hak_bin_held(Bin(c));
+    ASSERT_GE(held, 1u);
+    for (uint32_t i = 0; i < held; i++) EXPECT_EQ(Bin(c)->top[i], start + i * bytes);
+    live_.push_back(first);
+    live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
+    Bin(c)->top = Bin(c)->end;
+    live_.push_back(Refill(c));
+    EXPECT_EQ(live_.back(), start + 62 * bytes);
   }
 }
 
@@ -234,7 +252,8 @@ TEST_F(UnifiedCache, ARunWithHolesGivesJustItsBlocks) {
 
 // A batch of several bitmap words, the last of them the slab's: the slots hold all of it, lowest first, and no gap.
 TEST_F(UnifiedCache, ALargeBatchTakesRunAfterRun) {
-  const uint32_t c = ClassOf(64);
+  const size_t bytes = 80; /* from where on a run's lowest block comes first */
+  const uint32_t c = ClassOf(bytes);
   live_.push_back(Refill(c));
   ASSERT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));
   Bin(c)->streak = 2;
@@ -246,7 +265,7 @@ TEST_F(UnifiedCache, ALargeBatchTakesRunAfterRun) {
     char* block = static_cast<char*>(Refill(c));
     live_.push_back(block);
     if (expected == nullptr) {
-      handed_out = static_cast<uint32_t>(block - SlabOf(block)->base) / 64;
+      handed_out = static_cast<uint32_t>(block - SlabOf(block)->base) / bytes;
     } else {
       ASSERT_EQ(block, expected);
     }
@@ -257,32 +276,34 @@ TEST_F(UnifiedCache, ALargeBatchTakesRunAfterRun) {
     if (handed_out < blocks) {
       EXPECT_EQ(held, static_cast<uint32_t>(HAK_BIN_SLOTS(c)) / 2);
     }
-    for (uint32_t i = 0; i < held; i++) ASSERT_EQ(Bin(c)->top[i], block + 64 * (i + 1));
-    expected = block + 64 * (held + 1);
+    for (uint32_t i = 0; i < held; i++) ASSERT_EQ(Bin(c)->top[i], block + bytes * (i + 1));
+    expected = block + bytes * (held + 1);
   }
   EXPECT_EQ(*Bin(c)->end, nullptr);
 }
 
 // The same with holes: every free block comes out once, whatever their pattern.
 TEST_F(UnifiedCache, ALargeBatchOfRunsWithHolesGivesJustTheirBlocks) {
-  const uint32_t c = ClassOf(64);
-  const std::vector<void*> blocks = AllocMany(c, 1024);
-  ASSERT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));
-  std::set<void*> freed;
-  for (size_t i = 0; i < blocks.size(); i++) {
-    if (i % 5 == 0 || i % 64 == 7) {
-      Free(blocks[i]);
-      freed.insert(blocks[i]);
-    } else {
-      live_.push_back(blocks[i]);
+  for (const size_t bytes : {64, 80}) {
+    const uint32_t c = ClassOf(bytes);
+    const std::vector<void*> blocks = AllocMany(c, HAK_UNIT_BYTES / bytes);
+    ASSERT_TRUE(hak_heap_set_cap(Bin(c), HAK_BIN_SLOTS(c)));
+    std::set<void*> freed;
+    for (size_t i = 0; i < blocks.size(); i++) {
+      if (i % 5 == 0 || i % 64 == 7) {
+        Free(blocks[i]);
+        freed.insert(blocks[i]);
+      } else {
+        live_.push_back(blocks[i]);
+      }
     }
+    Flush();
+    Bin(c)->streak = 2;
+    const std::vector<void*> again = AllocMany(c, freed.size());
+    EXPECT_EQ(std::set<void*>(again.begin(), again.end()), freed);
+    EXPECT_EQ(std::is_sorted(again.begin(), again.end()), bytes > 64); /* of a run of a page the last comes first */
+    live_.insert(live_.end(), again.begin(), again.end());
   }
-  Flush();
-  Bin(c)->streak = 2;
-  const std::vector<void*> again = AllocMany(c, freed.size());
-  EXPECT_EQ(std::set<void*>(again.begin(), again.end()), freed);
-  EXPECT_TRUE(std::is_sorted(again.begin(), again.end()));
-  live_.insert(live_.end(), again.begin(), again.end());
 }
 
 // --- spill ---

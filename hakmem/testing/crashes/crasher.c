@@ -232,6 +232,7 @@ static void own_stack(void) {
 }
 
 static void in_child(void) {
+  free(malloc(10)); /* else the child's first small slab may lie where the block was */
   void* block = malloc(500 * KIB);
   free(block);
   const pid_t child = fork();
