@@ -159,7 +159,8 @@ hak_shared_pool_place hak_shared_pool_find(const void* address);
 hak_lock* hak_shared_pool_lock(void);
 
 /** For hakmem/view. */
-extern const hak_view_part hak_shared_pool_view, hak_superslab_view, hak_empty_cache_view;
+extern const hak_view_part hak_superslab_view, hak_units_view, hak_give_back_view, hak_empty_cache_view,
+    hak_figures_view;
 
 HAK_END_DECLS
 

@@ -4,6 +4,7 @@
 
 #include "hakmem/base/atomics.h"
 #include "hakmem/base/base.h"
+#include "hakmem/base/bits.h"
 #include "hakmem/os/lock.h"
 #include "hakmem/slab/slab.h"
 
@@ -91,11 +92,69 @@ hak_superslab* hak_empty_cache_pop(void);
 uint64_t hak_empty_cache_trim(uint64_t now_ms, uint64_t decay_ms, uint64_t keep);
 uint64_t hak_empty_cache_count(void);
 
+/* units.c: units that are claimed and given back, and the stages of an acquire from unused ones on. */
+
+HAK_ALWAYS_INLINE uint32_t hak_units_mask(uint32_t first, uint32_t units) {
+  return (uint32_t)(hak_bits_low_mask(units) << first);
+}
+/** True when every unit of the slab reads as zero. */
+HAK_ALWAYS_INLINE bool hak_units_are_zeroed(const hak_slab* slab, uint32_t units) {
+  return (hak_u32_load_relaxed(&slab->superslab->dirty_units) & hak_units_mask(slab->first_unit, units)) == 0;
+}
+/** Notes for reports whether a live slab or span starts here. */
+HAK_ALWAYS_INLINE void hak_units_mark_head(hak_slab* slab, bool live) {
+  const uint32_t bit = 1u << slab->first_unit;
+  if (live) {
+    hak_u32_fetch_or_seq(&slab->superslab->heads, bit);
+  } else {
+    hak_u32_fetch_and_seq(&slab->superslab->heads, ~bit);
+  }
+}
+/** The stages from unused units on. The slab's units are held; nothing else is set. NULL: no memory. */
+hak_slab* hak_units_acquire(uint32_t units);
+/** The same for `wide` units of which the first `units` are used soon: no dirty ones are looked for, and no room taken. */
+hak_slab* hak_units_acquire_wide(uint32_t wide, uint32_t units);
+/** Claims the units of `mask`. False: not all of them are free; nothing changed. */
+bool hak_units_claim_exactly(hak_superslab* superslab, uint32_t mask);
+/** Gives held units back. A SuperSlab that becomes empty goes to the empty cache. */
+void hak_units_free(hak_superslab* superslab, uint32_t mask);
+/** The same for units that a slab or span has used, with their registry words and the sums. */
+void hak_units_release(hak_slab* slab, uint32_t first, uint32_t units);
+
+/* spans.c: spans, and room for those that grow. */
+
+/** Of the units in a hak_slab.room. */
+HAK_ALWAYS_INLINE uint32_t hak_spans_room_mask(uint32_t room) {
+  return room == 0 ? 0 : hak_units_mask(room & 0xff, (room >> 8) - (room & 0xff));
+}
+/** Takes the room of all spans away. True: there is more free than there was. */
+bool hak_spans_take_rooms(void);
+
 /* span_berth.c: spans that threads have freed last. */
 
 bool hak_span_berths_have_guests(void);
 /** Releases them all. */
 void hak_span_berths_settle(void);
+
+/* give_back.c: free memory goes back to the kernel. */
+
+/** After units have been released: SuperSlabs beyond those that may stay empty are unmapped, and what is free goes back
+ *  where it is too much (surplus.h). */
+void hak_give_back_surplus(void);
+/** `size_bytes` that the kernel has to supply have been taken into use. */
+void hak_give_back_on_take(uint64_t size_bytes);
+/** Bytes that were asked for again soon after they went back. */
+uint64_t hak_give_back_again_bytes(void);
+
+/* figures.c: what reports ask for. */
+
+/** What happens in the pool, added to where it does. Sync: atomic relaxed */
+typedef struct hak_figures_counts {
+  hak_atomic_u64 from_orphan, from_units, from_empty, from_new; /* acquires by stage */
+  hak_atomic_u64 complete, complete_blocks; /* slabs that others than their owners have freed whole */
+  hak_atomic_u64 purged_bytes;
+} hak_figures_counts;
+extern hak_figures_counts hak_figures_counted;
 
 HAK_END_DECLS
 

@@ -49,6 +49,7 @@ const hak_view_header hak_view = {
     .field_bytes = sizeof(hak_view_field),
     .root_bytes = sizeof(hak_view_root),
     .parts = {&hak_view_own, &hak_checks_view, &hak_config_view, &hak_os_view, &hak_registry_view, &hak_metadata_view,
-              &hak_heap_view, &hak_shared_pool_view, &hak_superslab_view, &hak_empty_cache_view, &hak_whale_cache_view,
-              &hak_latency_view, &hak_profile_view, &hak_recorder_view, &hak_sites_view},
+              &hak_heap_view, &hak_superslab_view, &hak_units_view, &hak_give_back_view, &hak_empty_cache_view,
+              &hak_figures_view, &hak_whale_cache_view, &hak_latency_view, &hak_profile_view, &hak_recorder_view,
+              &hak_sites_view},
 };

@@ -17,7 +17,7 @@ HAK_BEGIN_DECLS
 /** Raised when a structure, field or root that readers use goes, or means something else. */
 enum { HAK_VIEW_ABI = 1 };
 
-enum { HAK_VIEW_PARTS = 15 };
+enum { HAK_VIEW_PARTS = 17 };
 
 /** How the library was built: HAK_CFG_* as bits. */
 enum { HAK_VIEW_ASAN = 1, HAK_VIEW_DEBUG = 2, HAK_VIEW_PARANOID = 4 };

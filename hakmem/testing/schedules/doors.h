@@ -32,6 +32,7 @@ uint32_t door_new_superslab(uint32_t free_units);
 /** The next id is this much higher: what lies between has no descriptor. */
 void door_skip_ids(uint32_t count);
 uint32_t door_map_superslab(void);
+void door_unmap(uint32_t id);
 uint32_t door_count_superslabs(void);
 hak_slab* door_slab(uint32_t id, uint32_t unit);
 uint32_t door_free_units(uint32_t id);
@@ -40,6 +41,7 @@ void door_name_superslab(uint32_t id, void (*name)(const void* address, size_t b
 
 /* tiers.c */
 bool door_index_agrees(uint32_t id);
+void door_refresh(uint32_t id);
 void door_change_mask(uint32_t id, uint32_t add, uint32_t remove);
 void door_mark_dirty(uint32_t id);
 void door_check_dirty(uint32_t id);
@@ -47,13 +49,32 @@ uint32_t door_take_dirty(void);
 bool door_is_dirty(uint32_t id);
 bool door_dirty_is_found(uint32_t id);
 
-/* shared_pool.c */
+/* units.c */
 /** Claims, and uses the units. */
 hak_slab* door_claim(uint32_t id, uint32_t units);
-hak_slab* door_acquire_span(uint32_t units);
 hak_slab* door_claim_unused(uint32_t units);
 bool door_claim_exactly(uint32_t id, uint32_t mask);
+/** Has no unit free, and the index does not know yet. */
+void door_hold_all_unseen(uint32_t id);
+/** Takes a SuperSlab that is held whole into use, by its first units. */
+void door_open(uint32_t id, uint32_t units);
+
+/* spans.c */
+hak_slab* door_acquire_span(uint32_t units);
+/** What follows a claim. */
+void door_fill_span(hak_slab* slab, uint32_t units);
+/** As an owner that takes `units` units from `unit` of SuperSlab `id`, which are not free: a span that may be parked. */
+hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units);
+/** The units behind a span up to `end`, which are not free, are its room. */
+void door_give_room(hak_slab* slab, uint32_t end);
+bool door_take_all_rooms(void);
+/** Units of a span's room. */
+uint32_t door_room(const hak_slab* slab);
+
+/* give_back.c */
 void door_purge(uint32_t id);
+
+/* shared_pool.c */
 bool door_adopt(hak_heap* heap, uint32_t size_class);
 void door_drain_first_parked(void);
 /** Owner: merges what is posted; returns what becomes empty, not released. */
@@ -62,22 +83,7 @@ hak_slab* door_merge(hak_heap* heap, uint32_t size_class);
 void door_take_complete(void);
 /** Owner: merges what is posted, and releases what becomes empty. Returns the number of slabs released. */
 int door_drain(hak_heap* heap, uint32_t size_class);
-
-/** As an owner that takes `units` units from `unit` of SuperSlab `id`, which are not free: a span that may be parked. */
-hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units);
-/** The units behind a span up to `end`, which are not free, are its room. */
-void door_give_room(hak_slab* slab, uint32_t end);
-bool door_take_all_rooms(void);
-/** Units of a span's room. */
-uint32_t door_room(const hak_slab* slab);
-/** Has no unit free, and the index does not know yet. */
-void door_hold_all_unseen(uint32_t id);
-void door_refresh(uint32_t id);
-/** Takes a SuperSlab that is held whole into use, by its first units. */
-void door_open(uint32_t id, uint32_t units);
-void door_unmap(uint32_t id);
 /** What follows a claim. */
-void door_fill_span(hak_slab* slab, uint32_t units);
 void door_fill_slab(hak_slab* slab, hak_heap* heap, uint32_t size_class);
 void door_set_mailbox(hak_slab* slab, hak_heap* heap, uint32_t size_class);
 void door_unlist(hak_slab* slab, hak_heap* heap, uint32_t size_class);

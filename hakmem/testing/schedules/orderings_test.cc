@@ -90,7 +90,7 @@ TEST(Contract, NamesEveryScenarioAndNoOther) {
 
 // The pairs that docs/memory_order.md argues for, whatever the table says.
 TEST(Orderings, ThoseOfTheArgumentsAreCaught) {
-  const std::string remote = "remote_free/remote_free.c ", pool = "shared_pool/shared_pool.c ";
+  const std::string remote = "remote_free/remote_free.c ", units = "shared_pool/units.c ";
   const std::pair<std::string, const char*> needed[] = {
       {remote + "publish fetch_or(&slab->remote_bits[word])", "P1"},
       {remote + "publish load(&slab->pending)", "P2, M2"},
@@ -99,12 +99,12 @@ TEST(Orderings, ThoseOfTheArgumentsAreCaught) {
       {remote + "notify_owner exchange(&slab->pending) #2", "N3"},
       {remote + "notify_owner load(&slab->mailbox) #2", "N4"},
       {remote + "hak_remote_free_drain load(&slab->mailbox)", "N4 of a drain"},
-      {pool + "set_owner store(&slab->mailbox)", "M0"},
+      {"shared_pool/shared_pool.c set_owner store(&slab->mailbox)", "M0"},
       {remote + "push_to_mailbox cas(&mailbox->head)", "push"},
       {remote + "hak_remote_free_drain exchange(&mailbox->head)", "drain"},
-      {pool + "free_units_of fetch_or(&superslab->free_units)", "release of units"},
-      {pool + "claim_units cas(&superslab->free_units)", "claim"},
-      {pool + "open_superslab store(&superslab->free_units)", "opening"},
+      {units + "hak_units_free fetch_or(&superslab->free_units)", "release of units"},
+      {units + "claim_units cas(&superslab->free_units)", "claim"},
+      {units + "open_superslab store(&superslab->free_units)", "opening"},
       {"shared_pool/tiers.c hak_tiers_refresh load(&superslab->free_units)", "tier index"},
   };
   const std::vector<OrderingLine> table = ReadTable();

@@ -53,3 +53,5 @@ void door_name_superslab(uint32_t id, void (*name)(const void* address, size_t b
   }
   name(superslab, sizeof *superslab, "superslab ", id);
 }
+
+void door_unmap(uint32_t id) { hak_superslab_unmap(hak_superslab_by_id(id)); }

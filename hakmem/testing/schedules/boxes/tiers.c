@@ -32,3 +32,5 @@ uint32_t door_take_dirty(void) { return hak_tiers_take_dirty(0); }
 bool door_is_dirty(uint32_t id) { return set_has(SET_DIRTY, id); }
 
 bool door_dirty_is_found(uint32_t id) { return set_has(SET_DIRTY, id) && door_is_summed(SET_DIRTY, id) != 0; }
+
+void door_refresh(uint32_t id) { hak_tiers_refresh(hak_superslab_by_id(id)); }

@@ -1,0 +1,1 @@
+#include "hakmem/shared_pool/figures.c"
