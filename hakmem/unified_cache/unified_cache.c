@@ -17,7 +17,7 @@ enum {
   /* Slow paths between two looks at the clock. */
   SLOW_PATHS_PER_TICK = 32,
   EPOCH_MS = 1000,
-  EXCHANGE_SLOTS = HAK_BIN_NEAR_SLOTS(0), /* small ones need none elsewhere */
+  EXCHANGE_SLOTS = HAK_BIN_MIDDLE_SLOTS,
   /* Heaps without a thread that are looked at after blocks of such went home: nobody else may do it soon. */
   PARKED_HEAPS_PER_SPILL = 2,
   /* Misses or spills in a row until batches have their full size. */

@@ -364,7 +364,7 @@ TEST_F(UnifiedCache, WhereBlocksAreExchangedCapsStaySmall) {
     return hak_bin_cap(Bin(ClassOf(bytes)));
   };
   const uint32_t before = cap_after_swings(256);
-  constexpr uint32_t kExchangeCap = 39;
+  constexpr uint32_t kExchangeCap = HAK_BIN_MIDDLE_SLOTS;
   EXPECT_GT(before, kExchangeCap);
   hak_heap_set_exchanging(heap_, true);
   EXPECT_EQ(cap_after_swings(128), kExchangeCap);
