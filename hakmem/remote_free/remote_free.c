@@ -231,6 +231,10 @@ static void take_slab(hak_slab* slab) {
   hak_u32_store_relaxed(&slab->free_count, slab->blocks);
 }
 
+/* Complete, and its owner has none of its blocks: else some were freed twice, here and there, and the slab is in its owner's
+ * lists. It stays posted, and the owner reports them. */
+static bool is_free_for_all(const hak_slab* slab) { return hak_slab_free_count(slab) == 0 && is_complete(slab); }
+
 /* Takes the complete slabs of `mailbox`, in front of the list `taken`. A slab that is popped here stays pending, so that its
  * owner cannot come by it again; but he may be amid collecting it, where a late publisher posted it once more. */
 static hak_slab* take_from(hak_mailbox* mailbox, hak_slab* taken) {
@@ -240,7 +244,7 @@ static hak_slab* take_from(hak_mailbox* mailbox, hak_slab* taken) {
   const uint32_t walk = hak_u32_load_acquire(&mailbox->heap->is_draining) ? 0 : WALK_MAX;
   for (uint32_t i = 0; *link != NULL && i < walk; i++) {
     hak_slab* slab = *link;
-    if (hak_ptr_load_seq(&slab->mailbox) != mailbox || !is_complete(slab)) {
+    if (hak_ptr_load_seq(&slab->mailbox) != mailbox || !is_free_for_all(slab)) {
       link = &slab->pending_next;
       continue;
     }

@@ -670,6 +670,28 @@ TEST_F(SharedPool, NothingIsTakenFromAnOwnerWhoMerges) {
   hak_heap_park(owner);
 }
 
+// Freed by its owner and from afar: that the owner's lists have the slab is what counts.
+TEST_F(SharedPool, NothingIsTakenThatItsOwnerHasBlocksOf) {
+  hak_heap* owner = hak_heap_acquire(kHeapLimit);
+  hak_slab* slab = TakenSlab(owner);
+  hak_bin* bin = hak_heap_bin(owner, kOneUnitClass);
+  ASSERT_TRUE(hak_slab_give(slab, 5));
+  hak_slab_list_push(&bin->partial, slab);
+  hak_remote_free_publish(slab, 0, ~0ull);
+  hak_slab* other = Acquire(kOneUnitClass);
+  EXPECT_NE(other, slab);
+  hak_shared_pool_drain_complete();
+  EXPECT_EQ(slab->bin, bin);
+  EXPECT_EQ(bin->partial, slab);
+  hak_set_error_action(HAK_ERROR_IGNORE);
+  const uint64_t before = hak_misuse_count();
+  EXPECT_EQ(hak_remote_free_drain(owner, bin, kOneUnitClass), slab) << "every block is free now";
+  EXPECT_EQ(hak_misuse_count(), before + 1);
+  hak_set_error_action(HAK_ERROR_ABORT);
+  for (hak_slab* each : {slab, other}) Release(each);
+  hak_heap_park(owner);
+}
+
 // --- figures ---
 
 TEST_F(SharedPool, CountsClassesAndTakenBlocks) {
