@@ -73,8 +73,8 @@ void hak_remote_free_reject(hak_slab* slab);
 /** Publishes all that the out-box of `heap` holds. */
 void hak_remote_free_flush(hak_heap* heap);
 
-/** Takes the slabs all of whose blocks other threads than the owner have freed, and whose owner has not yet looked: every
- *  block free, without an owner, registry words unchanged. A list by `next`, for the caller to release. What lies deep in a
+/** Takes the slabs all of whose blocks other threads than the owner have freed, and the owner none, and whose owner has not yet
+ *  looked: every block free, without an owner, registry words unchanged. A list by `next`, for the caller to release. What lies deep in a
  *  long stack of posted slabs stays, for its owner to find. */
 hak_slab* hak_remote_free_take_complete(void);
 
