@@ -9,6 +9,15 @@ uint64_t hak_shared_pool_purged_bytes(void) { return hak_u64_load_relaxed(&hak_f
 
 uint64_t hak_shared_pool_growth_count(void) { return hak_u64_load_relaxed(&hak_figures_counted.from_new); }
 
+/* The first SuperSlab with memory whose id is *id or above; *id is the next then. NULL: there is none. */
+static const hak_superslab* next_in_use(uint32_t* id) {
+  while (*id < hak_superslab_id_end()) {
+    const hak_superslab* superslab = hak_superslab_by_id((*id)++);
+    if (superslab != NULL && hak_u32_load_relaxed(&superslab->in_use) != 0) return superslab;
+  }
+  return NULL;
+}
+
 static void add_superslab_figures(hak_shared_pool_figures* out, const hak_superslab* superslab) {
   const uint32_t free_units = hak_u32_load_relaxed(&superslab->free_units);
   out->superslabs++;
@@ -37,10 +46,8 @@ static void add_superslab_figures(hak_shared_pool_figures* out, const hak_supers
 
 hak_shared_pool_figures hak_shared_pool_read_figures(void) {
   hak_shared_pool_figures out = {0};
-  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
-    const hak_superslab* superslab = hak_superslab_by_id(id);
-    if (superslab != NULL && hak_u32_load_relaxed(&superslab->in_use)) add_superslab_figures(&out, superslab);
-  }
+  const hak_superslab* superslab;
+  for (uint32_t id = 0; (superslab = next_in_use(&id)) != NULL;) add_superslab_figures(&out, superslab);
   out.empty_superslabs = hak_empty_cache_count();
   out.from_orphan = hak_u64_load_relaxed(&hak_figures_counted.from_orphan);
   out.complete = hak_u64_load_relaxed(&hak_figures_counted.complete);
@@ -54,9 +61,8 @@ hak_shared_pool_figures hak_shared_pool_read_figures(void) {
 }
 
 void hak_shared_pool_count_classes(uint64_t* slabs, uint64_t* taken_blocks) {
-  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
-    const hak_superslab* superslab = hak_superslab_by_id(id);
-    if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
+  const hak_superslab* superslab;
+  for (uint32_t id = 0; (superslab = next_in_use(&id)) != NULL;) {
     uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
     for (; heads != 0; heads &= heads - 1) {
       const hak_slab_figures slab = hak_slab_read_figures(&superslab->slabs[__builtin_ctz(heads)]);
@@ -79,9 +85,8 @@ static void add_remote(const hak_slab* slab, uint64_t* blocks) {
 }
 
 void hak_shared_pool_count_remote(uint64_t* blocks) {
-  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
-    const hak_superslab* superslab = hak_superslab_by_id(id);
-    if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
+  const hak_superslab* superslab;
+  for (uint32_t id = 0; (superslab = next_in_use(&id)) != NULL;) {
     uint32_t heads = hak_u32_load_relaxed(&superslab->heads);
     for (; heads != 0; heads &= heads - 1) add_remote(&superslab->slabs[__builtin_ctz(heads)], blocks);
   }
@@ -94,9 +99,8 @@ static HAK_READS_RACILY const void* base_of(const hak_superslab* superslab) {
 
 uint64_t hak_shared_pool_resident_bytes(void) {
   uint64_t bytes = 0;
-  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
-    const hak_superslab* superslab = hak_superslab_by_id(id);
-    if (superslab == NULL || !hak_u32_load_relaxed(&superslab->in_use)) continue;
+  const hak_superslab* superslab;
+  for (uint32_t id = 0; (superslab = next_in_use(&id)) != NULL;) {
     bytes += hak_os_resident_bytes(base_of(superslab), HAK_SUPERSLAB_BYTES);
   }
   return bytes;
@@ -104,9 +108,8 @@ uint64_t hak_shared_pool_resident_bytes(void) {
 
 hak_shared_pool_place hak_shared_pool_find(const void* address) {
   hak_shared_pool_place out = {0};
-  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
-    const hak_superslab* superslab = hak_superslab_by_id(id);
-    if (superslab == NULL || hak_u32_load_relaxed(&superslab->in_use) == 0) continue;
+  const hak_superslab* superslab;
+  for (uint32_t id = 0; (superslab = next_in_use(&id)) != NULL;) {
     const uintptr_t offset = (uintptr_t)address - (uintptr_t)superslab->base;
     if (offset >= HAK_SUPERSLAB_BYTES) continue;
     const uint32_t free_units = hak_u32_load_relaxed(&superslab->free_units);

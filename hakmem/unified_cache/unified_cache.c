@@ -65,11 +65,11 @@ HAK_ALWAYS_INLINE uint32_t slots_of(const hak_heap* heap, const hak_bin* bin, bo
 /* A cached block whose slab is not this bin's goes home as a remote free: another thread's that was cached here, or one of
  * a slab that was adopted by somebody else after a fork left this heap behind, caches and all. Where there is no such block,
  * the program freed it twice, and its slab went back to the pool in between. True: it went to a parked heap. */
-static bool drop_foreign(hak_heap* heap, const hak_bin* bin, void* ptr) {
+static bool drop_foreign(hak_heap* heap, const hak_bin* bin, void* ptr, const hak_registry_entry* entry) {
   hak_remote_free_result result = HAK_REMOTE_FREE_DOUBLE;
   hak_misuse misuse = HAK_MISUSE_DOUBLE_FREE;
-  if (hak_registry_word(ptr) > HAK_REGISTRY_LAST_TAG) {
-    hak_slab* slab = (hak_slab*)hak_registry_owner(ptr);
+  if (entry->word > HAK_REGISTRY_LAST_TAG) {
+    hak_slab* slab = (hak_slab*)entry->owner;
     const uint32_t index = hak_slab_index(slab, ptr);
     if (hak_slab_is_block(slab, index, ptr)) {
       result = hak_remote_free_push(heap, slab, index);
@@ -173,7 +173,7 @@ static void give_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
     void* ptr = *at;
     const hak_registry_entry entry = hak_registry_look_up(ptr);
     if (HAK_UNLIKELY(entry.word != (uintptr_t)bin)) {
-      to_parked |= drop_foreign(heap, bin, ptr);
+      to_parked |= drop_foreign(heap, bin, ptr, &entry);
       at++;
       continue;
     }
