@@ -46,21 +46,22 @@ class Group:
 @process.not_emulated("the emulator's memory counts too")
 class Container(unittest.TestCase):
     def run_in(self, limit_mib: int, *arguments: str, **env: str) -> tuple:
-        """How it ended, MiB resident between bursts, and how many processes the kernel has killed."""
+        """How it ended, MiB resident between bursts (the median), and how many processes the kernel has killed."""
         group = Group(limit_mib)
         try:
             outcome = process.run(BURSTS, *arguments, env=env, preload=[process.LIBRARY], preexec_fn=group.enter)
             kills = group.kills()
         finally:
             group.folder.rmdir()
-        match = re.match(r"(\d+) KiB between bursts\nok\n", outcome.stdout)
+        match = re.match(r"(\d+) KiB between bursts, \d+ at most\nok\n", outcome.stdout)
         print(f"\n{limit_mib} MiB, {' '.join(arguments)}, {env}: {outcome.stdout.split(chr(10))[0]}, {kills} killed", end=" ")
         return outcome, int(match[1]) / 1024 if match else None, kills
 
     def test_eighteen_threads_stay_within_the_limit(self) -> None:
         outcome, resident_mib, kills = self.run_in(64, "18", "24", "blocks")
         self.assertEqual((outcome.status, outcome.stderr, kills), (0, "", 0), outcome)
-        self.assertLess(resident_mib, 56)
+        # The most is for the kernel to judge: a burst may end just before a purge, and all of it stays until the next.
+        self.assertLess(resident_mib, 48)
 
     def test_without_it_they_do_not(self) -> None:
         """The limit is one that matters: else the test above would show nothing."""
@@ -71,7 +72,7 @@ class Container(unittest.TestCase):
         _, with_limits_mib, kills = self.run_in(64, "8", "24", "large")
         _, without_mib, _ = self.run_in(64, "8", "24", "large", HAKMEM_LIMITS="0")
         self.assertEqual(kills, 0)
-        self.assertLess(with_limits_mib, without_mib * 3 / 4)
+        self.assertLess(with_limits_mib, without_mib / 2)
 
 
 if __name__ == "__main__":
