@@ -6,8 +6,10 @@ enum {
   START_CAP_MAX = 32,
   /* Misses and spills, both, that make a swing. */
   SWING = 2,
-  /* A cache of up to so much is worth having whatever the program does: refills and spills move more at a time. */
+  /* A cache of up to so much, or this share of the thread's budget where that is more, is worth having whatever the program
+   * does: refills and spills move more at a time. */
   SMALL_BYTES = 64 * 1024,
+  SMALL_SHARE = 64,
   /* A class of whole units caches at most so much: its slow path is short, and its blocks may be dirty to the end. */
   UNITS_MAX_BYTES = 512 * 1024
 };
@@ -57,10 +59,15 @@ static void count_row(hak_mid_ace_bin* bin, bool is_spill) {
   if (bin->row < UINT16_MAX) bin->row++;
 }
 
+static uint64_t small_bytes(const hak_mid_ace_budget* budget) {
+  const uint64_t share_bytes = budget->limit_bytes / SMALL_SHARE;
+  return share_bytes > SMALL_BYTES ? share_bytes : SMALL_BYTES;
+}
+
 static uint32_t verdict(hak_mid_ace_budget* budget, hak_mid_ace_bin* bin, uint32_t size_class, uint32_t cap,
                         uint32_t slots) {
   bin->seen = bin->wanted = true;
-  if (bin->row > LONG_ROW && cap_bytes(size_class, cap * 2) > SMALL_BYTES) bin->misses = bin->spills = 0;
+  if (bin->row > LONG_ROW && cap_bytes(size_class, cap * 2) > small_bytes(budget)) bin->misses = bin->spills = 0;
   if (bin->misses < SWING || bin->spills < SWING) return cap;
   bin->misses = bin->spills = 0;
   return cap == 0 ? 0 : grow(budget, size_class, cap, slots);

@@ -7,9 +7,9 @@
  * Threads: the heap's owner.  Cost: cold paths only.  Fails: never.  Fork: inherited.
  *
  * Signals. A *miss* is a malloc that found the cache empty, a *spill* a free that found it full. A bin that does both
- * swings by more than its cap: the cap doubles. Where that would take more than 64 KiB it does so only for swings that
- * two more doublings would catch: misses in a row that bring more are a heap that grows and shrinks, which a cache
- * cannot hold. A bin that only misses (a growing heap) or only spills (a shrinking one) gains nothing from a larger
+ * swings by more than its cap: the cap doubles. Where that would take more than 64 KiB, and more than a 64th of the budget, it does
+ * so only for swings that two more doublings would catch: misses in a row that bring more are a heap that grows and shrinks,
+ * which a cache cannot hold. A bin that only misses (a growing heap) or only spills (a shrinking one) gains nothing from a larger
  * cache. A bin without either for a whole epoch is idle: its cap halves, and what it holds goes back to its slabs. What
  * it holds goes back too, the cap being kept, when the process had to grow and the bin saw neither since the last time. */
 #ifndef HAKMEM_MID_ACE_MID_ACE_H_

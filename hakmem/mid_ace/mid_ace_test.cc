@@ -160,17 +160,28 @@ TEST(MidAce, ASwingDoublesTheCapUpToTheLargest) {
   }
 }
 
-TEST(MidAce, LongRowsGrowNoCacheBeyond64KiB) {
+// Whatever the program does, `small_bytes` of each class are worth it.
+void ExpectLongRowsGrowNoCacheBeyond(uint64_t small_bytes, uint64_t limit_bytes) {
   for (uint32_t c = 0; c < kClasses; c++) {
-    Bin bin(c);
+    Bin bin(c, limit_bytes);
     for (int i = 0; i < 20; i++) bin.Miss(33), bin.Spill(33);
     const uint32_t next = std::min(bin.cap() * 2, bin.slots());
-    EXPECT_TRUE(bin.cap() == LargestCap(c) || BytesOf(c, bin.cap() * 2) > 64 * 1024) << c;
-    EXPECT_TRUE(bin.bytes() <= 64 * 1024 || bin.cap() == 2) << c;
+    EXPECT_TRUE(bin.cap() == LargestCap(c) || BytesOf(c, bin.cap() * 2) > small_bytes) << c;
+    EXPECT_TRUE(bin.bytes() <= small_bytes || bin.cap() == 2) << c;
     bin.Miss(32); /* a row as short as a cache may catch */
     bin.Spill(32);
     EXPECT_EQ(bin.cap(), std::min(next, LargestCap(c))) << c;
   }
+}
+
+TEST(MidAce, LongRowsGrowNoCacheBeyond64KiB) {
+  ExpectLongRowsGrowNoCacheBeyond(64 * 1024, 2 * kMiB);
+  ExpectLongRowsGrowNoCacheBeyond(64 * 1024, 4 * kMiB);
+}
+
+TEST(MidAce, LongRowsGrowNoCacheBeyondA64thOfALargeBudget) {
+  ExpectLongRowsGrowNoCacheBeyond(128 * 1024, 8 * kMiB);
+  ExpectLongRowsGrowNoCacheBeyond(256 * 1024, 16 * kMiB);
 }
 
 TEST(MidAce, VerdictsAreCounted) {

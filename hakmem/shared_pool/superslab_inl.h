@@ -75,6 +75,9 @@ void hak_tiers_refresh(hak_superslab* superslab);
 /** Lowest id from `id` on that is listed in `tier`, and marked as dirty where only such are asked for; or
  *  HAK_SUPERSLAB_IDS_MAX. */
 uint32_t hak_tiers_next(hak_tier tier, bool dirty, uint32_t id);
+/** The same 64 at a time, ids from 64 * *word on: a bit for each of the first 64 of which any are listed, and *word which these
+ *  are; or 0. */
+uint64_t hak_tiers_next_word(hak_tier tier, bool dirty, uint32_t* word);
 /** The set of SuperSlabs with dirty free units. */
 void hak_tiers_mark_dirty(uint32_t id);
 /** Takes the mark away where the SuperSlab has no dirty free unit any more. */

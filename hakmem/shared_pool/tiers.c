@@ -54,27 +54,33 @@ static uint64_t both_words(uint32_t set, uint32_t other, uint32_t word) {
   return other == set ? bits : bits & hak_u64_load_relaxed(word_of(other, word));
 }
 
-/* The lowest id from `id` on that is in both sets, which may be one. */
+/* The ids that are in both sets, which may be one, of the first word from *word on that has any, and *word which it is; or 0. */
+static uint64_t next_word(uint32_t set, uint32_t other, uint32_t* word) {
+  const uint32_t end = (hak_superslab_id_end() + 63) / 64;
+  while (*word < end) {
+    const uint64_t bits = both_words(set, other, *word);
+    if (bits != 0) return bits;
+    /* The next word that the summary knows of. */
+    for (++*word; *word < end; *word = (*word / 64 + 1) * 64) {
+      const uint64_t ahead = hak_u64_load_seq(summary_of(set, *word)) & ~hak_bits_low_mask(*word % 64);
+      if (ahead == 0) continue;
+      *word = *word / 64 * 64 + hak_bits_lowest(ahead);
+      break;
+    }
+  }
+  return 0;
+}
+
+/* The lowest id from `id` on that is in both sets. */
 static uint32_t set_next(uint32_t set, uint32_t other, uint32_t id) {
   if (id >= HAK_SUPERSLAB_IDS_MAX) return HAK_SUPERSLAB_IDS_MAX;
-  const uint32_t end = hak_superslab_id_end();
   uint32_t word = id / 64;
   uint64_t bits = both_words(set, other, word) & ~hak_bits_low_mask(id % 64);
-  while (bits == 0) {
+  if (bits == 0) {
     word++;
-    /* The next word that the summary knows of. */
-    while (word * 64 < end) {
-      const uint64_t ahead = hak_u64_load_seq(summary_of(set, word)) & ~hak_bits_low_mask(word % 64);
-      if (ahead != 0) {
-        word = word / 64 * 64 + hak_bits_lowest(ahead);
-        break;
-      }
-      word = (word / 64 + 1) * 64;
-    }
-    if (word * 64 >= end) return HAK_SUPERSLAB_IDS_MAX;
-    bits = both_words(set, other, word);
+    bits = next_word(set, other, &word);
   }
-  return word * 64 + hak_bits_lowest(bits);
+  return bits == 0 ? HAK_SUPERSLAB_IDS_MAX : word * 64 + hak_bits_lowest(bits);
 }
 
 static hak_tier tier_of(uint32_t free_units) {
@@ -108,6 +114,10 @@ void hak_tiers_refresh(hak_superslab* superslab) {
 
 uint32_t hak_tiers_next(hak_tier tier, bool dirty, uint32_t id) {
   return set_next(tier, dirty ? (uint32_t)SET_DIRTY : (uint32_t)tier, id);
+}
+
+uint64_t hak_tiers_next_word(hak_tier tier, bool dirty, uint32_t* word) {
+  return next_word(tier, dirty ? (uint32_t)SET_DIRTY : (uint32_t)tier, word);
 }
 
 void hak_tiers_mark_dirty(uint32_t id) { set_add(SET_DIRTY, id); }

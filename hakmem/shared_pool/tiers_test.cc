@@ -43,10 +43,20 @@ class Tiers : public testing::Test {
     hak_tiers_refresh(superslab);
   }
 
-  static Ids Listed(hak_tier tier) {
+  static Ids Listed(hak_tier tier, bool dirty = false) {
     Ids out;
-    for (uint32_t id = hak_tiers_next(tier, false, 0); id != kNone; id = hak_tiers_next(tier, false, id + 1))
+    for (uint32_t id = hak_tiers_next(tier, dirty, 0); id != kNone; id = hak_tiers_next(tier, dirty, id + 1))
       out.push_back(id);
+    EXPECT_EQ(ListedByWords(tier, dirty), out);
+    return out;
+  }
+
+  static Ids ListedByWords(hak_tier tier, bool dirty) {
+    Ids out;
+    uint32_t word = 0;
+    for (uint64_t bits; (bits = hak_tiers_next_word(tier, dirty, &word)) != 0; word++) {
+      for (; bits != 0; bits &= bits - 1) out.push_back(word * 64 + hak_bits_lowest(bits));
+    }
     return out;
   }
 
@@ -130,6 +140,7 @@ TEST_F(Tiers, NextOfThoseThatAreDirty) {
   EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, true, 71), kNone);
   EXPECT_EQ(hak_tiers_next(HAK_TIER_HOT, false, 71), 130u);
   EXPECT_EQ(hak_tiers_next(HAK_TIER_DRAINING, true, 0), kNone);
+  EXPECT_EQ(Listed(HAK_TIER_HOT, true), Ids({70}));
 }
 
 TEST_F(Tiers, AMarkThatIsStaleGoes) {

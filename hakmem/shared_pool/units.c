@@ -81,13 +81,17 @@ void hak_units_release(hak_slab* slab, uint32_t first, uint32_t units) {
 /* --- the stages of an acquire --- */
 
 static hak_slab* claim_from_tier(hak_tier tier, uint32_t units, bool all_dirty) {
-  uint32_t id = hak_tiers_next(tier, all_dirty, 0);
-  for (uint32_t tries = 0; tries < TRIES_PER_TIER && id != HAK_SUPERSLAB_IDS_MAX; tries++) {
-    hak_superslab* superslab = hak_superslab_by_id(id);
-    const int first = superslab == NULL ? -1 : claim_units(superslab, units, all_dirty);
-    if (first >= 0) return &superslab->slabs[first];
-    if (all_dirty && tries >= STALE_MARKS) hak_tiers_check_dirty(id);
-    id = hak_tiers_next(tier, all_dirty, id + 1);
+  uint32_t tries = 0;
+  uint32_t word = 0;
+  for (uint64_t ids; (ids = hak_tiers_next_word(tier, all_dirty, &word)) != 0; word++) {
+    for (; ids != 0; ids &= ids - 1) {
+      const uint32_t id = word * 64 + hak_bits_lowest(ids);
+      hak_superslab* superslab = hak_superslab_by_id(id);
+      const int first = superslab == NULL ? -1 : claim_units(superslab, units, all_dirty);
+      if (first >= 0) return &superslab->slabs[first];
+      if (all_dirty && tries >= STALE_MARKS) hak_tiers_check_dirty(id);
+      if (++tries == TRIES_PER_TIER) return NULL;
+    }
   }
   return NULL;
 }
