@@ -37,21 +37,26 @@ static HAK_NOINLINE void give_all_and_forget(uint64_t now_ms) {
 
 static uint64_t at_least(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
+/* True: what is due at `due` has to wait. Due later than a period from now is what a longer decay time has put off. */
+static bool is_ahead(uint64_t now_ms, uint64_t due, uint64_t period_ms) {
+  return now_ms < due && due - now_ms <= period_ms;
+}
+
 /* How many periods have passed; 0 where purges come more often than that, near a memory limit. */
 static uint64_t periods_passed(uint64_t now_ms, uint64_t period_ms) {
   const uint64_t due = hak_u64_load_relaxed(&age_due_ms);
-  if (now_ms < due) return 0;
+  if (is_ahead(now_ms, due, period_ms)) return 0;
   hak_u64_store_relaxed(&age_due_ms, now_ms + period_ms);
-  return due == 0 ? 1 : 1 + (now_ms - due) / period_ms;
+  return due == 0 || now_ms < due ? 1 : 1 + (now_ms - due) / period_ms;
 }
 
 uint64_t hak_purge_tick(void) {
   hak_limits_consider();
+  uint64_t due = hak_u64_load_relaxed(&due_ms); /* before the clock: then it is no more than a period ahead of that */
   const uint64_t now_ms = hak_os_now_ms();
-  uint64_t due = hak_u64_load_relaxed(&due_ms);
-  if (now_ms < due) return now_ms;
   const uint64_t decay_ms = hak_config_get(HAK_OPTION_DECAY_MS);
   const uint64_t period_ms = at_least(decay_ms / PURGES_PER_DECAY, PERIOD_MIN_MS);
+  if (is_ahead(now_ms, due, period_ms)) return now_ms;
   const uint64_t next = now_ms + hak_limits_period_ms(period_ms);
   if (!hak_u64_cas_acq_rel(&due_ms, &due, next)) return now_ms; /* another thread does it */
   hak_shared_pool_set_clock(now_ms);

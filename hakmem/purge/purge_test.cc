@@ -149,9 +149,10 @@ TEST_F(PurgeShort, FarFromTheLimitItStays) {
 
 TEST_F(Purge, NotDueDoesNothing) {
   LoadConfig("HAKMEM_DECAY_MS=0"); /* whatever a purge finds, it gives back */
+  Tick(125);
   ReleaseSpan(2);
   const uint64_t calls = hak_os_fake_calls(HAK_OS_FAKE_MADVISE);
-  for (int i = 0; i < 9; i++) Tick(1); /* the last purge was one of the default decay: due after 125 ms */
+  for (int i = 0; i < 9; i++) Tick(1);
   EXPECT_EQ(Dirty(), 2u);
   EXPECT_EQ(hak_os_fake_calls(HAK_OS_FAKE_MADVISE), calls);
 }
@@ -189,6 +190,38 @@ TEST_F(Purge, AtOnceMeansEveryTenMilliseconds) {
   EXPECT_EQ(Dirty(), 2u);
   Tick(1);
   EXPECT_EQ(Dirty(), 0u);
+}
+
+TEST_F(Purge, AShorterDecayDoesNotWaitForThePurgeOfALongerOne) {
+  LoadConfig("HAKMEM_DECAY_MS=3600000");
+  Tick(125); /* the next is due after a quarter of an hour */
+  ReleaseSpan(2);
+  ReleaseWhale(Tick(0));
+  ASSERT_EQ(hak_config_set("decay_ms", "100"), 0);
+  Tick(24);
+  EXPECT_EQ(Dirty(), 2u);
+  EXPECT_EQ(CachedWhales(), 1u);
+  Tick(100);
+  EXPECT_EQ(Dirty(), 0u);
+  EXPECT_EQ(CachedWhales(), 0u);
+}
+
+TEST_F(Purge, CreditFadesByAShorterDecay) {
+  LoadConfig("HAKMEM_DECAY_MS=3600000");
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
+  Tick(125);
+  const auto swing = [] {
+    hak_slab* span = AcquireSpan(31);
+    const uint64_t before = hak_shared_pool_purged_bytes();
+    hak_shared_pool_release_span(span);
+    return hak_shared_pool_purged_bytes() - before;
+  };
+  EXPECT_GT(swing(), 0u);
+  EXPECT_EQ(swing(), 0u) << "asked for again";
+  ASSERT_EQ(hak_config_set("decay_ms", "40"), 0);
+  Tick(1);
+  Tick(60 * 1000);
+  EXPECT_GT(swing(), 0u) << "a minute is long ago now";
 }
 
 TEST_F(Purge, GivesBackWhalesAndEmptySuperSlabsToo) {
