@@ -40,10 +40,12 @@ static void follow_memory_limit(uint64_t limit_bytes) {
   lower(HAK_OPTION_SURPLUS_BYTES, limit_bytes / HAK_LIMITS_SURPLUS_SHARE);
 }
 
+static bool is_switched_on(void) { return hak_config_get(HAK_OPTION_LIMITS) != 0; }
+
 static void look(void) {
   uint32_t expected = STATE_UNKNOWN;
   if (!hak_u32_cas_acq_rel(&hak_limits_state, &expected, STATE_LOOKING)) return;
-  if (hak_config_get(HAK_OPTION_LIMITS) != 0) {
+  if (is_switched_on()) {
     hak_limits_group_find(&group);
     hak_u64_store_relaxed(&memory_bytes, group.memory_bytes);
     hak_u64_store_relaxed(&milli_cpus, group.milli_cpus);
@@ -54,8 +56,9 @@ static void look(void) {
   hak_u32_store_release(&hak_limits_state, STATE_DONE); /* pairs with the load in is_short */
 }
 
+/* Switched off, the look is left for later. */
 void hak_limits_consider_slow(void) {
-  if (hak_os_mapped_bytes() >= HAK_LIMITS_FIRST_LOOK_BYTES) look();
+  if (hak_os_mapped_bytes() >= HAK_LIMITS_FIRST_LOOK_BYTES && is_switched_on()) look();
 }
 
 /* True: pages that cannot be had back by writing or dropping files come near the limit, or the kernel says that there is a
@@ -70,7 +73,7 @@ static bool is_want(uint64_t used) {
 
 bool hak_limits_is_short(uint64_t now_ms) {
   if (hak_u32_load_acquire(&hak_limits_state) != STATE_DONE || hak_u64_load_relaxed(&memory_bytes) == 0) return false;
-  if (hak_u32_load_relaxed(&is_closed) || hak_u32_exchange_acquire(&busy, 1)) return false;
+  if (!is_switched_on() || hak_u32_load_relaxed(&is_closed) || hak_u32_exchange_acquire(&busy, 1)) return false;
   const uint64_t used = hak_limits_group_used_bytes(&group);
   hak_u64_store_relaxed(&used_bytes, used);
   const bool is_short = used >= group.memory_bytes / 2 && is_want(used);
@@ -87,7 +90,7 @@ bool hak_limits_is_short(uint64_t now_ms) {
 
 uint64_t hak_limits_period_ms(uint64_t period_ms) {
   const uint64_t limit_bytes = hak_u64_load_relaxed(&memory_bytes);
-  if (limit_bytes == 0 || hak_u64_load_relaxed(&used_bytes) < limit_bytes / 2) return period_ms;
+  if (limit_bytes == 0 || !is_switched_on() || hak_u64_load_relaxed(&used_bytes) < limit_bytes / 2) return period_ms;
   return period_ms < NEAR_PERIOD_MS ? period_ms : NEAR_PERIOD_MS;
 }
 

@@ -244,6 +244,40 @@ TEST_F(Limits, SwitchedOffNothingIsOpened) {
   EXPECT_EQ(hak_os_fake_file_reads(), 0u);
 }
 
+TEST_F(Limits, SwitchedOffLaterNothingIsOpenedAnyMore) {
+  LimitTo64MiB();
+  File("/sys/fs/cgroup/job/memory.current", "66000000\n");
+  File("/sys/fs/cgroup/job/memory.stat", "anon 65000000\nfile 1000000\n");
+  EXPECT_TRUE(hak_limits_is_short(5000));
+  EXPECT_EQ(hak_limits_period_ms(125), 10u);
+  ASSERT_EQ(hak_config_set("limits", "0"), 0);
+  const uint64_t reads = hak_os_fake_file_reads();
+  EXPECT_FALSE(hak_limits_is_short(6000));
+  EXPECT_EQ(hak_os_fake_file_reads(), reads);
+  EXPECT_EQ(hak_limits_period_ms(125), 125u);
+  ASSERT_EQ(hak_config_set("limits", "1"), 0);
+  EXPECT_TRUE(hak_limits_is_short(7000));
+}
+
+TEST_F(Limits, SwitchedOnLaterTheFirstLookIsTaken) {
+  ASSERT_EQ(hak_config_set("limits", "0"), 0);
+  File("/proc/self/cgroup", "0::/job\n");
+  File("/sys/fs/cgroup/job/memory.max", k64MiB);
+  ASSERT_EQ(Look().memory_bytes, 0u);
+  ASSERT_EQ(hak_config_set("limits", "1"), 0);
+  EXPECT_EQ(Look().memory_bytes, 64 * kMiB);
+}
+
+TEST_F(Limits, SwitchedOnBehindASandboxNothingIsOpened) {
+  ASSERT_EQ(hak_config_set("limits", "0"), 0);
+  File("/proc/self/cgroup", "0::/job\n");
+  File("/sys/fs/cgroup/job/memory.max", k64MiB);
+  hak_limits_close();
+  ASSERT_EQ(hak_config_set("limits", "1"), 0);
+  EXPECT_EQ(Look().memory_bytes, 0u);
+  EXPECT_EQ(hak_os_fake_file_reads(), 0u);
+}
+
 TEST_F(Limits, BehindASandboxNothingIsOpened) {
   File("/proc/self/cgroup", "0::/job\n");
   File("/sys/fs/cgroup/job/memory.max", k64MiB);
