@@ -106,10 +106,11 @@ void hak_instrument_on_free(uint32_t mode, const void* ptr) {
 
 void hak_instrument_on_resize(uint32_t mode, void* block, const void* was, size_t old_bytes, size_t size_bytes,
                               bool is_large) {
-  if ((mode & HAK_INSTRUMENT_SAMPLE) != 0 && is_large) {
-    const bool is_sampled = size_bytes > old_bytes && count(size_bytes - old_bytes);
-    const hak_instrument_resample_hook resample = (hak_instrument_resample_hook)hak_ptr_load_acquire(&hooks.resample);
-    resample(block, was, size_bytes, is_sampled);
+  const hak_instrument_resample_hook resample = (hak_instrument_resample_hook)hak_ptr_load_acquire(&hooks.resample);
+  if (is_large && resample != NULL) {
+    /* In every mode: the block may have become a sample in another. */
+    const bool samples = (mode & HAK_INSTRUMENT_SAMPLE) != 0;
+    resample(block, was, size_bytes, samples && size_bytes > old_bytes && count(size_bytes - old_bytes));
   }
   if ((mode & HAK_INSTRUMENT_RECORD) == 0) return;
   if (block == was) {

@@ -50,8 +50,8 @@ typedef uint64_t (*hak_instrument_next_hook)(void);
 /** SAMPLE: `block` was allocated for `size_bytes`, and the countdown ended within it. Returns what the program gets: it, or
  *  another of the same class. */
 typedef void* (*hak_instrument_sample_hook)(void* block, size_t size_bytes);
-/** SAMPLE: the span or whale that lay at `was` is at `block` now and serves `size_bytes`. `is_sampled`: by the bytes that it
- *  has grown by the countdown came to its end. */
+/** The span or whale that lay at `was` is at `block` now and serves `size_bytes`: also of a thread that does not sample, as
+ *  it may be a sample from before. `is_sampled`: by the bytes that it has grown by the countdown came to its end. */
 typedef void (*hak_instrument_resample_hook)(void* block, const void* was, size_t size_bytes, bool is_sampled);
 /** RECORD. */
 typedef void (*hak_instrument_record_hook)(hak_instrument_op op, const void* ptr, size_t size_bytes);

@@ -324,6 +324,33 @@ TEST_F(Profile, SwitchedOffNothingIsSampledAndWhatWasStays) {
   hak_shared_pool_release(heap_, slab);
 }
 
+// Its address is that of another sample by the time that the profile goes on.
+TEST_F(Profile, SwitchedOffASampleStillMovesWithItsBlock) {
+  bool zeroed;
+  hak_whale* whale = hak_whale_cache_acquire(3072 * kKiB, 64 * kKiB, &zeroed);
+  EXPECT_EQ(Malloc(whale->base, 3000 * kKiB), whale->base);
+  const uint64_t before = All().live_samples;
+  hak_profile_end();
+  const uint32_t mode = hak_instrument_follow();
+  ASSERT_EQ(mode, 0u);
+  const char* was = whale->base;
+  hak_os_fake_fail_nth(HAK_OS_FAKE_MREMAP, 1, ENOMEM); /* in place */
+  ASSERT_TRUE(hak_whale_cache_resize(whale, 9000 * kKiB));
+  ASSERT_NE(whale->base, was);
+  hak_instrument_on_resize(mode, whale->base, was, 3000 * kKiB, 9000 * kKiB, true);
+  EXPECT_EQ(hak_profile_site_of_for_test(was), nullptr);
+  const hak_profile_site* site = hak_profile_site_of_for_test(whale->base);
+  ASSERT_NE(site, nullptr);
+  EXPECT_EQ(site->live.bytes, 9000 * kKiB);
+  hak_slab* span = hak_shared_pool_acquire_span(8, &zeroed);
+  hak_instrument_on_resize(mode, span->base, span->base, 300 * kKiB, 500 * kKiB, true);
+  EXPECT_EQ(span->sample, 0u) << "what is no sample does not become one";
+  EXPECT_EQ(All().live_samples, before);
+  hak_profile_forget_large(&whale->sample);
+  hak_shared_pool_release_span(span);
+  hak_whale_cache_release(whale, 0);
+}
+
 // Some thousand samples by three threads, and none is lost.
 TEST_F(Profile, ThreadsShareTheTables) {
   std::vector<std::thread> threads;
