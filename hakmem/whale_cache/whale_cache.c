@@ -115,6 +115,7 @@ static hak_whale* map_whale(size_t size_bytes, size_t alignment) {
     give_spare(whale);
     return NULL;
   }
+  if (HAK_UNLIKELY(!hak_config_get(HAK_OPTION_HUGE_PAGES))) hak_os_advise_huge(base, size_bytes, false);
   if (HAK_UNLIKELY(hak_config_get(HAK_OPTION_PREFAULT))) hak_os_populate(base, size_bytes);
   whale->base = base;
   whale->size_bytes = size_bytes;

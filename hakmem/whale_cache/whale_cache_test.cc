@@ -442,6 +442,25 @@ TEST_F(WhaleCache, GrowsWhereItLies) {
   Release(whale);
 }
 
+// The flag is the mapping's, and stays with it where it grows or moves.
+TEST_F(WhaleCache, WithoutHugePagesNewWhalesDeclineThem) {
+  const uint64_t before = hak_os_read_counters().advise_calls;
+  Release(Acquire(4 * kMiB));
+  hak_whale_cache_purge(0, 0);
+  EXPECT_EQ(hak_os_read_counters().advise_calls, before) << "the system's mode";
+  LoadConfig("HAKMEM_HUGE_PAGES=0");
+  hak_whale* whale = Acquire(4 * kMiB);
+  EXPECT_EQ(hak_os_read_counters().advise_calls, before + 1);
+  ASSERT_TRUE(hak_whale_cache_resize(whale, 8 * kMiB));
+  Release(whale);
+  EXPECT_EQ(hak_os_read_counters().advise_calls, before + 1);
+  hak_whale_cache_purge(0, 0);
+  hak_os_fake_fail_from(HAK_OS_FAKE_MADVISE, 1, EINVAL); /* a kernel without huge pages */
+  whale = Acquire(4 * kMiB);
+  ASSERT_NE(whale, nullptr);
+  Release(whale);
+}
+
 // Every attempt to grow in place is refused, moves are not.
 uint64_t mremaps_seen;
 void RefuseGrowthInPlace(hak_os_fake_call call, void* base, size_t size_bytes) {
