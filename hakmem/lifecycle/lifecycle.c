@@ -83,7 +83,8 @@ static void after_fork_child(void) {
   if (hak_background_after_fork_child()) hak_instrument_set_heap(&hak_heap_empty);
 }
 
-enum { FORKS_OPEN = 0, FORKS_CLOSING = 1, FORKS_GUARDED = 2 };
+/* Or, while a thread registers the handlers: FORKS_CLOSING plus the number of its process. */
+enum { FORKS_OPEN = 0, FORKS_GUARDED = 1, FORKS_CLOSING = 2 };
 
 static hak_atomic_u32 forks_state HAK_START_DATA;
 /* Set while this thread registers the handlers: libc may allocate in there. */
@@ -91,24 +92,31 @@ static __thread bool thread_is_guarding __attribute__((tls_model("initial-exec")
 
 bool hak_lifecycle_forks_are_guarded(void) { return hak_u32_load_acquire(&forks_state) == FORKS_GUARDED; }
 
-void hak_lifecycle_guard_forks(void) {
-  if (hak_lifecycle_forks_are_guarded() || thread_is_guarding) return;
-  uint32_t expected = FORKS_OPEN;
-  if (hak_u32_cas_acq_rel(&forks_state, &expected, FORKS_CLOSING)) {
-    const int saved_errno = errno;
-    thread_is_guarding = true;
-    hak_compiler_barrier(); /* pthread_atfork is declared not to come back into this file; it does */
-    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-    hak_compiler_barrier();
-    thread_is_guarding = false;
-    errno = saved_errno;
-    hak_lock_set_watch(NULL);
-    hak_u32_store_release(&forks_state, FORKS_GUARDED); /* pairs with hak_lifecycle_forks_are_guarded */
-    return;
+/* True: it is for this thread to register the handlers. False: they are. In the child of a fork that came amid a registration
+ * its thread is gone, and any may do it anew: what is registered twice finds its work done the second time. */
+static bool begin_guarding(void) {
+  const uint32_t closing = FORKS_CLOSING + (uint32_t)getpid();
+  for (;;) {
+    uint32_t state = hak_u32_load_acquire(&forks_state);
+    if (state == FORKS_GUARDED) return false;
+    if (state != closing && hak_u32_cas_acq_rel(&forks_state, &state, closing)) return true;
+    /* Bounded by another thread's registration, which waits for nobody that waits here: an application that registers
+     * handlers, and then holds libc's lock, has been here before. */
+    hak_cpu_relax();
   }
-  /* Bounded by the call above, which waits for nobody that waits here: an application that registers handlers, and then
-   * holds libc's lock, has been here before. */
-  while (!hak_lifecycle_forks_are_guarded()) hak_cpu_relax();
+}
+
+void hak_lifecycle_guard_forks(void) {
+  if (hak_lifecycle_forks_are_guarded() || thread_is_guarding || !begin_guarding()) return;
+  const int saved_errno = errno;
+  thread_is_guarding = true;
+  hak_compiler_barrier(); /* pthread_atfork is declared not to come back into this file; it does */
+  pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+  hak_compiler_barrier();
+  thread_is_guarding = false;
+  errno = saved_errno;
+  hak_lock_set_watch(NULL);
+  hak_u32_store_release(&forks_state, FORKS_GUARDED); /* pairs with hak_lifecycle_forks_are_guarded */
 }
 
 __attribute__((weak)) bool hak_lifecycle_sees_registrations(void) { return false; }
