@@ -231,9 +231,13 @@ static void take_slab(hak_slab* slab) {
   hak_u32_store_relaxed(&slab->free_count, slab->blocks);
 }
 
-/* Complete, and its owner has none of its blocks: else some were freed twice, here and there, and the slab is in its owner's
- * lists. It stays posted, and the owner reports them. */
-static bool is_free_for_all(const hak_slab* slab) { return hak_slab_free_count(slab) == 0 && is_complete(slab); }
+/* Of a popped slab: complete, and its owner has none of its blocks: else some were freed twice, here and there, and the slab is
+ * in its owner's lists. It stays posted, and the owner reports them. A bit comes first: as long as none is there, the owner may
+ * free the last blocks himself and release the slab, which may be of another class by the next look. Who sees one knows that
+ * the slab is what it was when that block was freed, and stays so. */
+static bool is_free_for_all(const hak_slab* slab) {
+  return hak_u64_load_seq(&slab->remote_bits[0]) != 0 && is_complete(slab) && hak_slab_free_count(slab) == 0;
+}
 
 /* Takes the complete slabs of `mailbox`, in front of the list `taken`. A slab that is popped here stays pending, so that its
  * owner cannot come by it again; but he may be amid collecting it, where a late publisher posted it once more. */

@@ -26,6 +26,8 @@ void door_use_units(const hak_slab* slab, uint32_t units, bool zeroed);
 
 /* slab.c */
 uint64_t door_free_blocks(const hak_slab* slab);
+/** Owner: gives the blocks of `mask` in word 0 back. */
+void door_give(hak_slab* slab, uint64_t mask);
 
 /* superslab.c; a SuperSlab is named by its id. */
 uint32_t door_new_superslab(uint32_t free_units);

@@ -204,6 +204,40 @@ Scenario TakeFromParked() {
   return scenario;
 }
 
+// A slab that is posted for nothing, by a publisher that came late: while a taker has it, its owner frees the last blocks
+// himself and releases it, and the next owner makes it one of another class. As many blocks as the former class had are not
+// all of it.
+Scenario TakeUnderANextClass() {
+  World world = NewWorld();
+  hak_heap* heap = AddHeap(&world);
+  hak_heap* next = AddHeap(&world);
+  const uint32_t next_class = hak_size_class_of(kTwoWordBytes);
+  door_use_bin(next, next_class);
+  hak_slab* slab = AddSlab(&world, heap, kAll);
+  hak_slab* other = AddSlab(&world, heap, kAll);
+  AddSlab(&world, heap, kAll); /* so that the SuperSlab stays in use */
+  Publish(other, kAll);
+  door_post_late(slab, hak_heap_mailbox(heap, world.size_class));
+  Scenario scenario;
+  scenario.threads = {
+      {"taker", [] { door_take_complete(); }},
+      {"owners",
+       [=] {
+         door_give(slab, kAll);
+         hak_shared_pool_release(heap, slab);
+         Expect(door_claim_unused(1) == slab, "the lowest free unit");
+         door_fill_slab(slab, next, next_class);
+         Expect(hak_slab_take_run(slab).mask == kAll, "a fresh slab is whole");
+         Publish(slab, kAll);
+       }},
+  };
+  scenario.end = [=] {
+    Expect(hak_ptr_load_relaxed(&slab->mailbox) == hak_heap_mailbox(next, next_class), "taken, and not complete");
+    Expect(hak_u64_load_relaxed(&slab->remote_bits[0]) == kAll, "the freed blocks wait for the owner");
+  };
+  return scenario;
+}
+
 }  // namespace
 
 std::vector<NamedScenario> CompleteScenarios() {
@@ -216,6 +250,7 @@ std::vector<NamedScenario> CompleteScenarios() {
       {"complete_put_back", "a push while a taker holds the stack", PutBack, true},
       {"complete_twice", "two takers", TakeTwice, true},
       {"complete_parked", "of a parked heap that is drained and taken", TakeFromParked, true},
+      {"complete_next", "released and of another class under a taker", TakeUnderANextClass, true},
   };
 }
 
