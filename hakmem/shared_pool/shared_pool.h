@@ -23,6 +23,7 @@
  *   orphan's partial slab (not for a named heap) -> (what others have freed whole is released) -> unused units that are dirty,
  *   so that memory that is there is used before the kernel supplies more: of a SuperSlab (hot tier, then draining), or of an
  *   empty one -> other unused units (hot, draining) -> empty SuperSlab -> new mapping
+ *   -> where the kernel has no memory, any SuperSlab: the stages before look at some dozens
  * Tiers by free units: 1..15 hot, fill these first; 16..31 draining, leave these alone, so that they empty and go
  * back whole; 32 empty. */
 #ifndef HAKMEM_SHARED_POOL_SHARED_POOL_H_

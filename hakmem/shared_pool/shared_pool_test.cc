@@ -1,6 +1,8 @@
 // Slabs, spans and the stages they come from.
 #include "hakmem/shared_pool/shared_pool.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <random>
 #include <set>
@@ -376,6 +378,19 @@ TEST_F(SharedPool, FragmentedUnitsDoNotServeALongerRun) {
 }
 
 // --- spans that grow ---
+
+TEST_F(SharedPool, WithoutMemoryEverySuperSlabIsLookedAt) {
+  std::vector<hak_slab*> spans;
+  for (int i = 0; i < 100; i++) spans.push_back(AcquireSpan(HAK_SUPERSLAB_UNITS - 1));
+  ASSERT_TRUE(hak_shared_pool_resize_span(spans.back(), HAK_SUPERSLAB_UNITS - 3));
+  hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
+  hak_slab* last = AcquireSpan(3);
+  ASSERT_NE(last, nullptr) << "the units are there, behind many SuperSlabs that have one each";
+  EXPECT_EQ(last->superslab, spans.back()->superslab);
+  EXPECT_EQ(AcquireSpan(2), nullptr);
+  hak_shared_pool_release_span(last);
+  for (hak_slab* span : spans) hak_shared_pool_release_span(span);
+}
 
 TEST_F(SharedPool, Invariant7ASpanThatGrowsHasRoom) {
   hak_slab* span = hak_shared_pool_acquire_growing(2);

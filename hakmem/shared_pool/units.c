@@ -134,11 +134,23 @@ static hak_slab* claim_unused(uint32_t units) {
   return HAK_LIKELY(hak_config_get(HAK_OPTION_TIERS)) ? claim_from_tiers(units, false) : claim_in_turn(units);
 }
 
+/* The kernel has no memory: what is there is worth a look at every SuperSlab. */
+static HAK_SLOW hak_slab* claim_from_any(uint32_t units) {
+  for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
+    hak_superslab* superslab = hak_superslab_by_id(id);
+    const int first = superslab == NULL ? -1 : claim_units(superslab, units, false);
+    if (first < 0) continue;
+    hak_u64_fetch_add_relaxed(&hak_figures_counted.from_units, 1);
+    return &superslab->slabs[first];
+  }
+  return NULL;
+}
+
 /* A new SuperSlab's first units. Threads that found no unit at the same time may all come here, and one mapping serves
  * many of them: who finds that another was faster lets go of its own, which nobody has touched. */
 static hak_slab* claim_from_new(uint32_t units) {
   hak_superslab* superslab = hak_superslab_map();
-  if (superslab == NULL) return NULL;
+  if (superslab == NULL) return claim_from_any(units);
   hak_slab* slab = claim_unused(units);
   if (slab == NULL) {
     hak_u64_fetch_add_relaxed(&hak_figures_counted.from_new, 1);
