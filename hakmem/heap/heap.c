@@ -193,10 +193,13 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   hak_lock_take(&heaps.lock);
   hak_heap* heap = unpark_locked();
   const uint32_t active_count = ++heaps.active_count;
+  const uint64_t limit_bytes = hak_mid_ace_limit(cache_limit_bytes, active_count);
+  /* Under the lock: the child of a fork would park the heap with a cache that is amid its new start. */
+  if (heap != NULL) set_limit(heap, limit_bytes);
   hak_lock_give(&heaps.lock);
   if (heap == NULL) heap = new_heap(HAK_HEAP_ACTIVE, "");
   if (heap != NULL) {
-    set_limit(heap, hak_mid_ace_limit(cache_limit_bytes, active_count));
+    heap->budget.limit_bytes = limit_bytes;
     heap->foreign_frees = 0;
     heap->is_exchanging = false;
     heap->nth = active_count;
