@@ -1,13 +1,33 @@
 #include "hakmem/os/lock.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
 
+#include "hakmem/os/os_sys.h"
+
 #include "gtest/gtest.h"
+
+namespace {
+
+// Threads that have gone to sleep, each once.
+std::atomic<uint32_t> sleepers;
+thread_local bool has_slept;
+
+}  // namespace
+
+// Replaces the one of os_sys_linux.c.
+void hak_os_sys_futex_wait(const uint32_t* word, uint32_t expected) {
+  if (!has_slept) sleepers++;
+  has_slept = true;
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
+}
 
 namespace {
 
@@ -66,6 +86,7 @@ TEST(Lock, SleepersWakeOneAfterTheOtherAndKeepErrno) {
   hak_lock_take(&lock);
   std::atomic<int> errors = 0;
   std::atomic<int> done = 0;
+  sleepers = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; t++) {
     threads.emplace_back([&] {
@@ -77,16 +98,17 @@ TEST(Lock, SleepersWakeOneAfterTheOtherAndKeepErrno) {
       done++;
     });
   }
-  /* 2: at least one of them is on its way to sleep. */
-  while (WordOf(lock) != 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  /* A thread that comes only now would find the lock free. */
+  while (sleepers != 4) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(done, 0);
+  EXPECT_EQ(WordOf(lock), 2u);
   hak_lock_give(&lock);
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(done, 4);
   EXPECT_EQ(errors, 0);
   EXPECT_EQ(lock.waits, 4u);
-  EXPECT_GE(lock.sleeps, 1u);
+  EXPECT_EQ(lock.sleeps, 4u);
   EXPECT_EQ(WordOf(lock), 0u);
 }
 
