@@ -10,6 +10,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/config/config.h"
+#include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include <hakmem/hakmem.h>
 
@@ -63,13 +64,15 @@ inline bool IsAligned(const void* block, size_t alignment) {
   return reinterpret_cast<uintptr_t>(block) % alignment == 0;
 }
 
-// errno is 1234 at the start of a test: whatever else it is at the end was set by what the test called.
+// errno is 1234 at the start of a test: whatever else it is at the end was set by what the test called. The clock stands
+// still: what is free does not decay, and an exchange does not end, just because a test takes its time.
 class Gate : public testing::Test {
  protected:
   static constexpr int kErrno = 1234;
 
   void SetUp() override {
     hak_os_fake_reset();
+    hak_os_fake_set_clock_ms(hak_os_now_ms());
     errno = kErrno;
   }
 
