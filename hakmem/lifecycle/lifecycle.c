@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hakmem/background/background.h"
@@ -95,7 +96,7 @@ bool hak_lifecycle_forks_are_guarded(void) { return hak_u32_load_acquire(&forks_
 /* True: it is for this thread to register the handlers. False: they are. In the child of a fork that came amid a registration
  * its thread is gone, and any may do it anew: what is registered twice finds its work done the second time. */
 static bool begin_guarding(void) {
-  const uint32_t closing = FORKS_CLOSING + (uint32_t)getpid();
+  const uint32_t closing = FORKS_CLOSING + (uint32_t)syscall(SYS_getpid);
   for (;;) {
     uint32_t state = hak_u32_load_acquire(&forks_state);
     if (state == FORKS_GUARDED) return false;
