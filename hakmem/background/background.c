@@ -48,11 +48,16 @@ bool hak_background_configure(void) {
 
 static bool begin_writing(void) { return hak_u32_exchange_seq(&state.writing, 1) == 0; }
 
-static uint64_t write_when_due(uint64_t now_ms, uint64_t due_ms) {
-  if (now_ms < due_ms || !begin_writing()) return due_ms;
+/* When the file is due that was written last at `written_ms`; 0: never. By what the option says now. */
+static uint64_t write_due_ms(uint64_t written_ms) {
+  return written_ms == 0 ? 0 : written_ms + hak_config_get(HAK_OPTION_METRICS_SECONDS) * 1000;
+}
+
+static uint64_t write_when_due(uint64_t now_ms, uint64_t written_ms) {
+  if (now_ms < write_due_ms(written_ms) || !begin_writing()) return written_ms;
   hak_metrics_write_file();
   hak_u32_store_seq(&state.writing, 0);
-  return now_ms + hak_config_get(HAK_OPTION_METRICS_SECONDS) * 1000;
+  return now_ms;
 }
 
 static uint64_t purge_period_ms(void) {
@@ -67,10 +72,11 @@ static void* run(void* unused) {
   const bool writes_file = is_on(&state.writes) && !hak_metrics_is_socket();
   const int listener = is_on(&state.writes) && !writes_file ? hak_metrics_listen() : -1;
   hak_u32_store_seq(&state.listener, (uint32_t)(listener + 1));
-  uint64_t due_ms = 0;
+  uint64_t written_ms = 0;
   for (;;) {
     const uint64_t now_ms = is_on(&state.purges) ? hak_purge_tick() : hak_os_now_ms();
-    if (writes_file) due_ms = write_when_due(now_ms, due_ms);
+    if (writes_file) written_ms = write_when_due(now_ms, written_ms);
+    const uint64_t due_ms = write_due_ms(written_ms);
     uint64_t wait_ms = is_on(&state.purges) ? purge_period_ms() : IDLE_MS;
     if (writes_file && due_ms > now_ms && due_ms - now_ms < wait_ms) wait_ms = due_ms - now_ms;
     hak_metrics_wait(listener, wait_ms);

@@ -103,6 +103,20 @@ TEST_F(Background, TheFileIsThereAtOnceAndWholeAtTheEnd) {
             0);
 }
 
+TEST_F(Background, AShorterPeriodDoesNotWaitForTheLongerOne) {
+  EXPECT_EQ(InChild([&] {
+              Set("METRICS", path_);
+              ASSERT_EQ(hak_config_set("metrics_seconds", "86400"), 0);
+              EXPECT_TRUE(hak_background_configure());
+              hak_background_start();
+              EXPECT_TRUE(Comes([&] { return IsWhole(FileText(path_)); }));
+              unlink(path_.c_str());
+              ASSERT_EQ(hak_config_set("metrics_seconds", "1"), 0);
+              EXPECT_TRUE(Comes([&] { return IsWhole(FileText(path_)); }));
+            }),
+            0);
+}
+
 TEST_F(Background, SignalsGoToTheOthers) {
   EXPECT_EQ(InChild([&] {
               Set("BACKGROUND_THREAD", "1");
