@@ -69,6 +69,14 @@ class Purge : public testing::Test {
 
   static void ReleaseSpan(uint32_t units) { hak_shared_pool_release_span(AcquireSpan(units)); }
 
+  // Nearly a SuperSlab is used and released. Returns the bytes that the release gave back.
+  static uint64_t Swing() {
+    hak_slab* span = AcquireSpan(31);
+    const uint64_t before = hak_shared_pool_purged_bytes();
+    hak_shared_pool_release_span(span);
+    return hak_shared_pool_purged_bytes() - before;
+  }
+
   static void ReleaseWhale(uint64_t now_ms) {
     bool zeroed;
     hak_whale_cache_release(hak_whale_cache_acquire(4 * kMiB, 1, &zeroed), now_ms);
@@ -210,18 +218,12 @@ TEST_F(Purge, CreditFadesByAShorterDecay) {
   LoadConfig("HAKMEM_DECAY_MS=3600000");
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
   Tick(125);
-  const auto swing = [] {
-    hak_slab* span = AcquireSpan(31);
-    const uint64_t before = hak_shared_pool_purged_bytes();
-    hak_shared_pool_release_span(span);
-    return hak_shared_pool_purged_bytes() - before;
-  };
-  EXPECT_GT(swing(), 0u);
-  EXPECT_EQ(swing(), 0u) << "asked for again";
+  EXPECT_GT(Swing(), 0u);
+  EXPECT_EQ(Swing(), 0u) << "asked for again";
   ASSERT_EQ(hak_config_set("decay_ms", "40"), 0);
   Tick(1);
   Tick(60 * 1000);
-  EXPECT_GT(swing(), 0u) << "a minute is long ago now";
+  EXPECT_GT(Swing(), 0u) << "a minute is long ago now";
 }
 
 TEST_F(Purge, GivesBackWhalesAndEmptySuperSlabsToo) {
@@ -294,20 +296,13 @@ TEST_F(Purge, WhatIsRefusedStaysAndIsTriedAgain) {
 // surplus.h: what the program asked for again stays for a while, and the while is time, not a number of ticks.
 TEST_F(Purge, CreditFadesWithTimeAndNotWithTicks) {
   hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 0);
-  /* Bytes that the release gave back. */
-  const auto swing = [] {
-    hak_slab* span = AcquireSpan(31);
-    const uint64_t before = hak_shared_pool_purged_bytes();
-    hak_shared_pool_release_span(span);
-    return hak_shared_pool_purged_bytes() - before;
-  };
-  EXPECT_GT(swing(), 0u);
-  EXPECT_EQ(swing(), 0u) << "asked for again";
+  EXPECT_GT(Swing(), 0u);
+  EXPECT_EQ(Swing(), 0u) << "asked for again";
   Tick(kHour / 6);
-  EXPECT_GT(swing(), 0u) << "forgotten by one tick after a long time";
-  EXPECT_EQ(swing(), 0u);
+  EXPECT_GT(Swing(), 0u) << "forgotten by one tick after a long time";
+  EXPECT_EQ(Swing(), 0u);
   for (int i = 0; i < 100; i++) Tick(0);
-  EXPECT_EQ(swing(), 0u) << "no time has passed";
+  EXPECT_EQ(Swing(), 0u) << "no time has passed";
 }
 
 // After minutes asleep nothing that was given back then is credit.

@@ -80,15 +80,23 @@ void hak_units_release(hak_slab* slab, uint32_t first, uint32_t units) {
 
 /* --- the stages of an acquire --- */
 
+/* Claims units of the SuperSlab of that id, if there is one. NULL: it has not so many side by side. */
+HAK_ALWAYS_INLINE hak_slab* claim_from(uint32_t id, uint32_t units, bool all_dirty) {
+  hak_superslab* superslab = hak_superslab_by_id(id);
+  const int first = superslab == NULL ? -1 : claim_units(superslab, units, all_dirty);
+  if (first < 0) return NULL;
+  hak_u64_fetch_add_relaxed(&hak_figures_counted.from_units, 1);
+  return &superslab->slabs[first];
+}
+
 static hak_slab* claim_from_tier(hak_tier tier, uint32_t units, bool all_dirty) {
   uint32_t tries = 0;
   uint32_t word = 0;
   for (uint64_t ids; (ids = hak_tiers_next_word(tier, all_dirty, &word)) != 0; word++) {
     for (; ids != 0; ids &= ids - 1) {
       const uint32_t id = word * 64 + hak_bits_lowest(ids);
-      hak_superslab* superslab = hak_superslab_by_id(id);
-      const int first = superslab == NULL ? -1 : claim_units(superslab, units, all_dirty);
-      if (first >= 0) return &superslab->slabs[first];
+      hak_slab* slab = claim_from(id, units, all_dirty);
+      if (slab != NULL) return slab;
       if (all_dirty && tries >= STALE_MARKS) hak_tiers_check_dirty(id);
       if (++tries == TRIES_PER_TIER) return NULL;
     }
@@ -98,9 +106,7 @@ static hak_slab* claim_from_tier(hak_tier tier, uint32_t units, bool all_dirty) 
 
 static hak_slab* claim_from_tiers(uint32_t units, bool all_dirty) {
   hak_slab* slab = claim_from_tier(HAK_TIER_HOT, units, all_dirty);
-  if (slab == NULL) slab = claim_from_tier(HAK_TIER_DRAINING, units, all_dirty);
-  if (slab != NULL) hak_u64_fetch_add_relaxed(&hak_figures_counted.from_units, 1);
-  return slab;
+  return slab != NULL ? slab : claim_from_tier(HAK_TIER_DRAINING, units, all_dirty);
 }
 
 /* Takes the first units of a SuperSlab held whole, and opens the rest to everybody. */
@@ -121,11 +127,8 @@ static HAK_SLOW hak_slab* claim_in_turn(uint32_t units) {
     const uint32_t draining = hak_tiers_next(HAK_TIER_DRAINING, false, id);
     id = hot < draining ? hot : draining;
     if (id == HAK_SUPERSLAB_IDS_MAX) return NULL;
-    hak_superslab* superslab = hak_superslab_by_id(id);
-    const int first = superslab == NULL ? -1 : claim_units(superslab, units, false);
-    if (first < 0) continue;
-    hak_u64_fetch_add_relaxed(&hak_figures_counted.from_units, 1);
-    return &superslab->slabs[first];
+    hak_slab* slab = claim_from(id, units, false);
+    if (slab != NULL) return slab;
   }
   return NULL;
 }
@@ -137,11 +140,8 @@ static hak_slab* claim_unused(uint32_t units) {
 /* The kernel has no memory: what is there is worth a look at every SuperSlab. */
 static HAK_SLOW hak_slab* claim_from_any(uint32_t units) {
   for (uint32_t id = 0; id < hak_superslab_id_end(); id++) {
-    hak_superslab* superslab = hak_superslab_by_id(id);
-    const int first = superslab == NULL ? -1 : claim_units(superslab, units, false);
-    if (first < 0) continue;
-    hak_u64_fetch_add_relaxed(&hak_figures_counted.from_units, 1);
-    return &superslab->slabs[first];
+    hak_slab* slab = claim_from(id, units, false);
+    if (slab != NULL) return slab;
   }
   return NULL;
 }
