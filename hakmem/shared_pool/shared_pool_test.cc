@@ -377,8 +377,6 @@ TEST_F(SharedPool, FragmentedUnitsDoNotServeALongerRun) {
   hak_shared_pool_release_span(fits);
 }
 
-// --- spans that grow ---
-
 TEST_F(SharedPool, WithoutMemoryEverySuperSlabIsLookedAt) {
   std::vector<hak_slab*> spans;
   for (int i = 0; i < 100; i++) spans.push_back(AcquireSpan(HAK_SUPERSLAB_UNITS - 1));
@@ -391,6 +389,8 @@ TEST_F(SharedPool, WithoutMemoryEverySuperSlabIsLookedAt) {
   hak_shared_pool_release_span(last);
   for (hak_slab* span : spans) hak_shared_pool_release_span(span);
 }
+
+// --- spans that grow ---
 
 TEST_F(SharedPool, Invariant7ASpanThatGrowsHasRoom) {
   hak_slab* span = hak_shared_pool_acquire_growing(2);
