@@ -58,8 +58,8 @@ void hak_shared_pool_release_sampled(hak_slab* slab);
 /** A span of `units` (1 to 31) units as one block, registered. *zeroed: it reads as zero. NULL: no memory. */
 hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed);
 
-/** As hak_shared_pool_acquire_span, for a block that grows: free units behind it are held for it, where there are some.
- *  They are anybody's as soon as there is no other room, or some time has passed. */
+/** As hak_shared_pool_acquire_span, for a block that grows: free units behind it are held for it, where there are some, and not
+ *  too many such blocks have room. They are anybody's as soon as there is no other room, or some time has passed. */
 hak_slab* hak_shared_pool_acquire_growing(uint32_t units);
 
 /** Takes back a span. */

@@ -460,6 +460,31 @@ TEST_F(SharedPool, OneMoreThatGrowsLeavesTheOthersTheirRoom) {
   for (hak_slab* span : spans) hak_shared_pool_release_span(span);
 }
 
+TEST_F(SharedPool, OfManyThatGrowAFewHaveRoom) {
+  constexpr uint32_t kMany = 200;
+  constexpr uint32_t kRoom = HAK_SUPERSLAB_UNITS / 2 - 1;
+  constexpr uint32_t kFew = 16;
+  for (int round = 0; round < 3; round++) {
+    std::vector<hak_slab*> spans;
+    for (uint32_t i = 0; i < kMany; i++) {
+      spans.push_back(hak_shared_pool_acquire_growing(1));
+      EXPECT_LE(Figures().room_units, kFew * kRoom);
+    }
+    EXPECT_LE(Figures().superslabs, kMany / 8) << "two of them in each, if all had room";
+    while (Figures().room_units != kFew * kRoom) spans.push_back(hak_shared_pool_acquire_growing(1));
+    // One that has used its room up leaves it to another.
+    const auto roomy = std::find_if(spans.begin(), spans.end(),
+                                    [](const hak_slab* span) { return hak_u32_load_relaxed(&span->room) != 0; });
+    ASSERT_NE(roomy, spans.end());
+    ASSERT_TRUE(hak_shared_pool_grow_span(*roomy, HAK_SUPERSLAB_UNITS / 2));
+    EXPECT_EQ(Figures().room_units, (kFew - 1) * kRoom);
+    spans.push_back(hak_shared_pool_acquire_growing(1));
+    EXPECT_EQ(Figures().room_units, kFew * kRoom);
+    for (hak_slab* span : spans) hak_shared_pool_release_span(span);
+    EXPECT_EQ(Figures().room_units, 0u);
+  }
+}
+
 TEST_F(SharedPool, LongSpansHaveAWholeSuperSlabAndNoneIsTooLong) {
   for (const uint32_t units : {16u, 17u, 30u, 31u}) {
     hak_slab* span = hak_shared_pool_acquire_growing(units);

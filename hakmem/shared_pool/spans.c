@@ -9,15 +9,19 @@ enum {
   ROOM_UNITS = HAK_SUPERSLAB_UNITS / 2,
   ROOM_UNITS_MAX = HAK_SUPERSLAB_UNITS - 1,
   /* Spans with room: those before lose theirs to the next in the same place of the table. */
-  ROOMS = 64
+  ROOMS = 64,
+  /* Spans that have room at once, about: of a thousand that grow a little each would else keep half a SuperSlab from the others. */
+  ROOMS_HELD_MAX = 16
 };
 
 /* --- room for spans that grow --- */
 
 static struct {
   hak_atomic_ptr spans[ROOMS]; /* hak_slab; those that have had room. Sync: atomic */
-  hak_atomic_u32 any;          /* 0: none of them has. Sync: atomic */
+  hak_atomic_u32 held;         /* how many of them have. Sync: atomic relaxed */
 } rooms;
+
+static void count_rooms(uint32_t added) { hak_u32_fetch_add_relaxed(&rooms.held, added); }
 
 /* Nobody has touched the units of `mask`, which the caller holds, since they were claimed. */
 static void free_untouched(hak_superslab* superslab, uint32_t mask) {
@@ -31,13 +35,14 @@ static void free_untouched(hak_superslab* superslab, uint32_t mask) {
 static bool take_room(hak_slab* slab) {
   if (hak_u32_load_relaxed(&slab->room) == 0) return false;
   const uint32_t mask = hak_spans_room_mask(hak_u32_exchange_seq(&slab->room, 0));
-  if (mask != 0) free_untouched(slab->superslab, mask);
-  return mask != 0;
+  if (mask == 0) return false;
+  count_rooms(-1u);
+  free_untouched(slab->superslab, mask);
+  return true;
 }
 
 bool hak_spans_take_rooms(void) {
-  if (hak_u32_load_relaxed(&rooms.any) == 0) return false;
-  hak_u32_store_relaxed(&rooms.any, 0);
+  if (hak_u32_load_relaxed(&rooms.held) == 0) return false;
   bool found = false;
   for (uint32_t i = 0; i < ROOMS; i++) {
     hak_slab* slab = (hak_slab*)hak_ptr_load_acquire(&rooms.spans[i]);
@@ -55,7 +60,6 @@ static void list_room(hak_slab* slab) {
     last = (hak_slab*)hak_ptr_exchange_seq(place, slab);
     if (last != NULL) take_room(last);
   }
-  if (hak_u32_load_relaxed(&rooms.any) == 0) hak_u32_store_relaxed(&rooms.any, 1);
 }
 
 /* Moves the beginning of the room to unit `end`. False: there is no room up to there. */
@@ -63,7 +67,9 @@ static bool grow_into_room(hak_slab* slab, uint32_t end) {
   uint32_t room = hak_u32_load_relaxed(&slab->room);
   while (room >> 8 >= end) {
     const uint32_t left = room >> 8 == end ? 0 : end | (room & ~0xffu);
-    if (hak_u32_cas_seq(&slab->room, &room, left)) return true;
+    if (!hak_u32_cas_seq(&slab->room, &room, left)) continue;
+    if (left == 0) count_rooms(-1u);
+    return true;
   }
   return false;
 }
@@ -90,7 +96,8 @@ hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
 /* Others' room is left alone: a new SuperSlab costs little until it is touched. */
 hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
   const uint32_t wide = units <= ROOM_UNITS ? ROOM_UNITS : ROOM_UNITS_MAX;
-  hak_slab* slab = hak_units_acquire_wide(wide, units);
+  const bool too_many = hak_u32_load_relaxed(&rooms.held) >= ROOMS_HELD_MAX;
+  hak_slab* slab = too_many ? NULL : hak_units_acquire_wide(wide, units);
   if (slab == NULL) {
     bool zeroed;
     return hak_shared_pool_acquire_span(units, &zeroed);
@@ -101,6 +108,7 @@ hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
   hak_registry_set(slab->base, units, HAK_REGISTRY_SPAN, slab);
   hak_units_mark_head(slab, true);
   if (units < wide) {
+    count_rooms(1); /* before anybody can take it away */
     /* Release: who takes it away finds units that have nothing of this thread's. */
     hak_u32_exchange_seq(&slab->room, (first + units) | (first + wide) << 8);
     list_room(slab);

@@ -24,6 +24,7 @@ hak_slab* door_make_span(uint32_t id, uint32_t unit, uint32_t units) {
 }
 
 void door_give_room(hak_slab* slab, uint32_t end) {
+  count_rooms(1);
   hak_u32_store_relaxed(&slab->room, (slab->first_unit + (uint32_t)slab->units) | end << 8);
   list_room(slab);
 }
