@@ -437,9 +437,9 @@ HAK_ALWAYS_INLINE bool joins_outbox(hak_heap* heap, void* ptr) {
   const hak_registry_entry entry = hak_registry_look_up(ptr);
   if (entry.word <= HAK_REGISTRY_LAST_TAG || hak_heap_owns_word(heap, entry.word)) return false;
   const hak_slab* slab = (const hak_slab*)entry.owner;
-  const uint32_t index = hak_slab_index(slab, ptr);
+  const uint64_t place = hak_slab_place(slab, ptr);
   if (heap->is_exchanging && HAK_UNLIKELY(is_cached_last(heap, slab, ptr))) return false;
-  return hak_slab_is_block(slab, index, ptr) && hak_remote_free_try_join(heap, slab, index);
+  return hak_slab_is_block_at(slab, place) && hak_remote_free_try_join(heap, slab, (uint32_t)(place >> 32));
 }
 
 static void free_span(hak_slab* slab) {

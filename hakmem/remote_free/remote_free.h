@@ -23,6 +23,7 @@
 #define HAKMEM_REMOTE_FREE_REMOTE_FREE_H_
 
 #include "hakmem/base/base.h"
+#include "hakmem/base/bits.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/slab/slab.h"
 
@@ -42,7 +43,7 @@ hak_remote_free_result hak_remote_free_push(hak_heap* heap, hak_slab* slab, uint
 
 /** The out-box entry that a block of word `word` of `slab` would join. */
 HAK_ALWAYS_INLINE hak_outbox_entry* hak_remote_free_entry(hak_heap* heap, const hak_slab* slab, uint32_t word) {
-  const uintptr_t hash = (uintptr_t)slab / sizeof(hak_slab) + word;
+  const uintptr_t hash = (uintptr_t)slab->base / HAK_UNIT_BYTES + word;
   return &heap->outbox[hash % HAK_OUTBOX_ENTRIES];
 }
 
@@ -56,11 +57,12 @@ HAK_ALWAYS_INLINE uint32_t hak_remote_free_key(const hak_slab* slab, uint32_t in
  *  nothing done. */
 HAK_ALWAYS_INLINE bool hak_remote_free_try_join(hak_heap* heap, const hak_slab* slab, uint32_t index) {
   hak_outbox_entry* entry = hak_remote_free_entry(heap, slab, index >> 6);
-  const uint64_t bit = 1ull << (index & 63);
   if (entry->slab != slab || entry->key != hak_remote_free_key(slab, index)) return false;
-  if (entry->room <= 1 || (entry->mask & bit) != 0) return false;
-  entry->mask |= bit;
-  entry->room--;
+  const uint32_t room = entry->room;
+  uint64_t mask = entry->mask;
+  if (room <= 1 || hak_bits_set(&mask, index)) return false;
+  entry->mask = mask;
+  entry->room = room - 1;
   return true;
 }
 
