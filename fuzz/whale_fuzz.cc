@@ -50,6 +50,7 @@ struct Live {
   hak_whale* whale = nullptr; /* none: nothing */
   char* base = nullptr;
   size_t bytes = 0;
+  uint64_t mapping = 0;        /* number of the mapping that it is part of */
   uint64_t tag = 0;            /* this whale's and no other's */
   std::vector<size_t> written; /* offsets of words that hold the tag plus the offset */
 };
@@ -58,6 +59,8 @@ struct Cached {
   char* base;
   size_t bytes;
   uint64_t freed_ms;
+  uint64_t mapping;
+  bool is_joined = false;
 };
 
 void ChooseOption(uint8_t choice) {
@@ -171,11 +174,11 @@ class Session {
 
   /* --- acquire --- */
 
-  /* Of the cached whales that fit without wasting more than a quarter, the smallest, and of these the newest. */
+  /* Of the cached whales that are large enough, the smallest, and of these the newest. */
   std::vector<Cached>::iterator BestFit(size_t bytes, size_t alignment) {
     auto best = cached_.end();
     for (auto at = cached_.begin(); at != cached_.end(); ++at) {
-      if (at->bytes < bytes || at->bytes > bytes + bytes / 4) continue;
+      if (at->bytes < bytes) continue;
       if (reinterpret_cast<uintptr_t>(at->base) % alignment != 0) continue;
       if (best == cached_.end() || at->bytes <= best->bytes) best = at; /* the newest are the last */
     }
@@ -196,11 +199,21 @@ class Session {
     const auto best = is_hopeless ? cached_.end() : BestFit(Rounded(bytes), std::max(alignment, kUnit));
     bool zeroed = false;
     hak_whale* whale = hak_whale_cache_acquire(bytes, alignment, &zeroed);
+    uint64_t mapping = 0;
     if (best != cached_.end()) {
-      FUZZ_CHECK(whale != nullptr && whale->base == best->base && whale->size_bytes == best->bytes && !zeroed);
-      cached_.erase(best);
+      const size_t wanted = Rounded(bytes);
+      const bool is_cut = best->bytes > wanted + wanted / 4;
+      FUZZ_CHECK(whale != nullptr && whale->base == best->base && !zeroed);
+      FUZZ_CHECK(whale->size_bytes == (is_cut ? wanted : best->bytes));
+      mapping = best->mapping;
+      if (is_cut) {
+        *best = {best->base + wanted, best->bytes - wanted, best->freed_ms, mapping};
+      } else {
+        cached_.erase(best);
+      }
       FUZZ_CHECK(Noted().empty());
     } else {
+      mapping = ++mappings_;
       CheckNew(whale, is_hopeless, bytes);
       FUZZ_CHECK(whale == nullptr || zeroed);
     }
@@ -208,7 +221,7 @@ class Session {
     if (zeroed) hak_surplus_on_take(&surplus, whale->size_bytes);
     FUZZ_CHECK(whale->base != nullptr && reinterpret_cast<uintptr_t>(whale->base) % std::max(alignment, kUnit) == 0);
     FUZZ_CHECK(whale->size_bytes >= bytes && whale->size_bytes % kUnit == 0);
-    *live = Live{whale, whale->base, whale->size_bytes, next_tag_ += uint64_t{1} << 40, {}};
+    *live = Live{whale, whale->base, whale->size_bytes, mapping, next_tag_ += uint64_t{1} << 40, {}};
     CheckApart(*live);
     if (zeroed) CheckZero(live->base, live->bytes);
     Write(live, 0);
@@ -229,12 +242,11 @@ class Session {
     }
     FUZZ_CHECK(!is_hopeless && whale->size_bytes == Rounded(bytes));
     if (IsRefused()) return;
+    const size_t keep_bytes = std::max<size_t>(kKeepBytes, Figures().live_bytes / 4);
     FUZZ_CHECK(AreTheOldestGone(before));
-    FUZZ_CHECK(gone_bytes >= whale->size_bytes || !IsOver(kKeepBytes, CachedBytes(), cached_.size()));
-    if (before.size() == cached_.size()) return;
-    const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
-    FUZZ_CHECK(gone_bytes - last_bytes < whale->size_bytes);
-    FUZZ_CHECK(IsOver(kKeepBytes, CachedBytes() + last_bytes, cached_.size() + 1));
+    FUZZ_CHECK(gone_bytes >= whale->size_bytes || !IsOver(keep_bytes, CachedBytes(), cached_.size()));
+    FUZZ_CHECK(gone_bytes == 0 || gone_bytes - LastBytes(before) < whale->size_bytes);
+    CheckNoMoreThanNeeded(before, keep_bytes);
   }
 
   void AcquireMany() {
@@ -259,11 +271,11 @@ class Session {
     hak_whale_cache_release(old.whale, freed_ms);
     FUZZ_CHECK(hak_registry_word(old.base) == HAK_REGISTRY_NONE);
     if (is_kept) {
-      cached_.push_back({old.base, old.bytes, freed_ms});
+      AddCached({old.base, old.bytes, freed_ms, old.mapping});
       CheckKept(freed_ms);
     } else {
       FUZZ_CHECK(Noted().size() == 1 && Noted()[0].base == old.base && Noted()[0].bytes == old.bytes);
-      if (Noted()[0].is_refused) cached_.push_back({old.base, old.bytes, freed_ms});
+      if (Noted()[0].is_refused) AddCached({old.base, old.bytes, freed_ms, old.mapping});
     }
   }
 
@@ -281,9 +293,59 @@ class Session {
       return;
     }
     FUZZ_CHECK(AreTheOldestGone(before) && !IsOver(limit_bytes, CachedBytes(), cached_.size()));
-    if (before.size() == cached_.size()) return;
-    const size_t last_bytes = before[before.size() - cached_.size() - 1].bytes;
-    FUZZ_CHECK(IsOver(limit_bytes, CachedBytes() + last_bytes, cached_.size() + 1));
+    CheckNoMoreThanNeeded(before, limit_bytes);
+  }
+
+  /* Without the last that went there was too much; of a joined whale only as many units went as it took. */
+  void CheckNoMoreThanNeeded(const std::vector<Cached>& before, size_t limit_bytes) const {
+    const size_t last_bytes = LastBytes(before);
+    if (last_bytes == 0) return;
+    const bool is_part = IsFirstShorter(before);
+    FUZZ_CHECK(IsOver(limit_bytes, CachedBytes() + last_bytes, cached_.size() + (is_part ? 0 : 1)));
+    FUZZ_CHECK(!is_part || CachedBytes() + kUnit > limit_bytes);
+  }
+
+  /* --- the cache --- */
+
+  std::vector<Cached>::iterator Beside(const char* base, size_t bytes, uint64_t mapping, bool is_behind) {
+    return std::find_if(cached_.begin(), cached_.end(), [=](const Cached& each) {
+      if (each.mapping != mapping) return false;
+      return is_behind ? each.base == base + bytes : each.base + each.bytes == base;
+    });
+  }
+
+  /* The newest, joined with what lies beside it: of two the older stays where it is. */
+  void AddCached(const Cached& added) {
+    std::vector<char*> neighbours;
+    for (const bool is_behind : {false, true}) {
+      const auto other = Beside(added.base, added.bytes, added.mapping, is_behind);
+      if (other != cached_.end()) neighbours.push_back(other->base);
+    }
+    size_t at = cached_.size();
+    cached_.push_back(added);
+    for (char* base : neighbours) {
+      size_t other = 0;
+      while (cached_[other].base != base) other++;
+      const size_t younger = cached_[other].freed_ms <= cached_[at].freed_ms ? at : other;
+      const size_t older = younger == at ? other : at;
+      cached_[older].base = std::min(cached_[older].base, cached_[younger].base);
+      cached_[older].bytes += cached_[younger].bytes;
+      cached_[older].is_joined = true;
+      cached_.erase(cached_.begin() + static_cast<ptrdiff_t>(younger));
+      at = older > younger ? older - 1 : older;
+    }
+  }
+
+  /* Of the oldest that is left a part went. */
+  bool IsFirstShorter(const std::vector<Cached>& before) const {
+    return !cached_.empty() && cached_[0].bytes != before[before.size() - cached_.size()].bytes;
+  }
+
+  /* What went last, whole or in part; 0: nothing did. */
+  size_t LastBytes(const std::vector<Cached>& before) const {
+    const size_t gone = before.size() - cached_.size();
+    if (IsFirstShorter(before)) return before[gone].bytes - cached_[0].bytes;
+    return gone == 0 ? 0 : before[gone - 1].bytes;
   }
 
   /* More whales than there are entries: some that the kernel would not unmap. */
@@ -307,6 +369,15 @@ class Session {
     const size_t old_bytes = live->bytes;
     hak_unpoison(old_base, old_bytes); /* as the gate does: the pages may go elsewhere */
     const bool is_done = hak_whale_cache_resize(live->whale, bytes);
+    if (bytes > old_bytes && bytes < kHopelessBytes && TakeBehind(*live, Rounded(bytes) - old_bytes)) {
+      FUZZ_CHECK(is_done && live->whale->base == old_base && live->whale->size_bytes == Rounded(bytes));
+      live->bytes = live->whale->size_bytes;
+      hak_unpoison(live->base, live->bytes);
+      Write(live, live->bytes - kWord);
+      CheckApart(*live);
+      CheckLive(*live);
+      return;
+    }
     if (!is_done) {
       FUZZ_CHECK(bytes > old_bytes && (bytes >= kHopelessBytes || IsRefused() || AreMovesGivenUp()));
       FUZZ_CHECK(live->whale->base == old_base && live->whale->size_bytes == old_bytes);
@@ -325,10 +396,23 @@ class Session {
     CheckLive(*live);
   }
 
+  /* What a whale lacks comes from the cached one behind it, if that has so much. */
+  bool TakeBehind(const Live& live, size_t bytes) {
+    const auto behind = Beside(live.base, live.bytes, live.mapping, true);
+    if (behind == cached_.end() || behind->bytes < bytes) return false;
+    behind->base += bytes;
+    behind->bytes -= bytes;
+    if (behind->bytes == 0) cached_.erase(behind);
+    return true;
+  }
+
   void CheckGrown(Live* live, const char* old_base, size_t old_bytes, size_t bytes) {
     const bool is_moved = live->base != old_base;
     FUZZ_CHECK(live->bytes == bytes || (is_moved && live->bytes <= bytes + bytes / 8));
-    if (is_moved) FUZZ_CHECK(hak_registry_word(old_base) == HAK_REGISTRY_NONE);
+    if (is_moved) {
+      FUZZ_CHECK(hak_registry_word(old_base) == HAK_REGISTRY_NONE);
+      live->mapping = ++mappings_;
+    }
     FUZZ_CHECK(*WordAt(live->base + old_bytes) == 0 && *WordAt(live->base + live->bytes - kWord) == 0);
     Write(live, live->bytes - kWord);
   }
@@ -398,17 +482,25 @@ class Session {
   size_t NoteUnmappings(uint64_t now_ms, bool keeps_time) {
     size_t bytes = 0;
     for (const fuzz::Unmapping& call : Noted()) {
-      const auto is_it = [&call](const Cached& each) { return each.base == call.base && each.bytes == call.bytes; };
-      const auto at = std::find_if(cached_.begin(), cached_.end(), is_it);
+      const auto ends_it = [&call](const Cached& each) {
+        return each.base + each.bytes == call.base + call.bytes && (each.base == call.base || each.is_joined);
+      };
+      const auto at = std::find_if(cached_.begin(), cached_.end(), ends_it);
       if (at == cached_.end()) continue;
       Cached whale = *at;
-      cached_.erase(at);
+      if (whale.base == call.base) {
+        cached_.erase(at);
+      } else {
+        FUZZ_CHECK(call.base > whale.base && call.bytes < whale.bytes / 2);
+        at->bytes -= call.bytes;
+        whale = {call.base, call.bytes, whale.freed_ms, whale.mapping};
+      }
       if (!call.is_refused) {
         bytes += whale.bytes;
         continue;
       }
       if (!keeps_time) whale.freed_ms = now_ms;
-      cached_.push_back(whale);
+      AddCached(whale);
     }
     return bytes;
   }
@@ -416,7 +508,10 @@ class Session {
   bool AreTheOldestGone(const std::vector<Cached>& before) const {
     const size_t gone = before.size() - cached_.size();
     return std::equal(cached_.begin(), cached_.end(), before.begin() + static_cast<ptrdiff_t>(gone), before.end(),
-                      [](const Cached& a, const Cached& b) { return a.base == b.base && a.bytes == b.bytes; });
+                      [this](const Cached& a, const Cached& b) {
+                        return a.base == b.base &&
+                               (a.bytes == b.bytes || (&a == &cached_[0] && b.is_joined && a.bytes < b.bytes));
+                      });
   }
 
   size_t CachedBytes() const {
@@ -496,6 +591,7 @@ class Session {
   std::array<Live, kSlots> slots_;
   std::vector<Cached> cached_; /* the oldest first */
   std::set<char*> written_;    /* words that may not read as zero */
+  uint64_t mappings_ = 0;
   uint64_t next_tag_ = 1;
   uint64_t now_ms_ = 1000;
   size_t noted_from_ = 0; /* of kernel_.Unmappings(), when the act under test began */

@@ -100,10 +100,10 @@ TEST_F(Limits, DefaultsFollowTheMemoryLimit) {
 
 TEST_F(Limits, ALargeLimitLeavesTheDefaults) {
   File("/proc/self/cgroup", "0::/a\n");
-  File("/sys/fs/cgroup/a/memory.max", "2147483648\n");
-  EXPECT_EQ(Look().memory_bytes, 2048 * kMiB);
+  File("/sys/fs/cgroup/a/memory.max", "4294967296\n");
+  EXPECT_EQ(Look().memory_bytes, 4096 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES), 16 * kMiB);
-  EXPECT_EQ(hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES), 32 * kMiB);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES), 512 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 8u);
   EXPECT_EQ(hak_config_source_of(HAK_OPTION_SUPERSLAB_CACHE), HAK_CONFIG_DEFAULT);
 }

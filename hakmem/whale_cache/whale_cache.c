@@ -11,8 +11,9 @@
 #include "hakmem/surplus/surplus.h"
 
 enum {
-  /* Cached whales that stay however fast the process grows. */
-  GROWING_KEEP_BYTES = 8 * 1024 * 1024
+  /* Cached whales that stay however fast the process grows: so many bytes, or this part of what is live. */
+  GROWING_KEEP_BYTES = 8 * 1024 * 1024,
+  GROWING_KEEP_SHARE = 4
 };
 
 /* Newest first. */
@@ -28,6 +29,7 @@ static struct {
   whale_list live; /* Sync: lock, all of them */
   whale_list cached;
   hak_whale* spares; /* descriptors without memory, by `older` */
+  uint64_t mappings; /* so far */
   hak_whale_cache_figures figures;
   hak_surplus surplus;
 } whales;
@@ -74,27 +76,109 @@ static hak_whale* take_spare(void) {
   return whale;
 }
 
-static void give_spare(hak_whale* whale) {
+static void spare_locked(hak_whale* whale) {
   whale->base = NULL;
-  hak_lock_take(&whales.lock);
   whale->older = whales.spares;
   whales.spares = whale;
+}
+
+static void give_spare(hak_whale* whale) {
+  hak_lock_take(&whales.lock);
+  spare_locked(whale);
   hak_lock_give(&whales.lock);
 }
 
-/* The smallest cached whale that fits without wasting more than a quarter. */
-static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
-  const size_t size_max = size_bytes + size_bytes / 4;
+static bool add_spare(void) {
+  hak_whale* whale = (hak_whale*)hak_metadata_alloc(sizeof(hak_whale), 16);
+  if (whale != NULL) give_spare(whale);
+  return whale != NULL;
+}
+
+/* --- the cache's whales, cut and joined; with the lock --- */
+
+/* Cuts a cached whale at `size_bytes`; what lies behind is another, as old. There is a spare descriptor. */
+static void cut_locked(hak_whale* whale, size_t size_bytes) {
+  hak_whale* rest = whales.spares;
+  whales.spares = rest->older;
+  rest->base = whale->base + size_bytes;
+  rest->size_bytes = whale->size_bytes - size_bytes;
+  rest->freed_ms = whale->freed_ms;
+  rest->mapping = whale->mapping;
+  rest->joined = false;
+  whale->size_bytes = size_bytes;
+  whale->joined = false;
+  rest->newer = whale;
+  rest->older = whale->older;
+  if (rest->older != NULL) {
+    rest->older->newer = rest;
+  } else {
+    whales.cached.oldest = rest;
+  }
+  whale->older = rest;
+  whales.cached.count++;
+}
+
+/* The cached part of the same mapping that begins where `whale` ends, or ends where it begins; NULL: there is none. */
+static hak_whale* cached_beside(const hak_whale* whale, bool behind) {
+  hak_whale* other = whales.cached.newest;
+  for (; other != NULL; other = other->older) {
+    const hak_whale* first = behind ? whale : other;
+    const hak_whale* second = behind ? other : whale;
+    if (first->base + first->size_bytes == second->base && first->mapping == second->mapping) break;
+  }
+  return other;
+}
+
+/* Joins `whale`, in no list, with the cached ones beside it. The oldest stands for all, at its place in the list: what is used over and over
+ * must not keep what lies beside it young. */
+static void cache_locked(hak_whale* whale) {
+  hak_whale* before = cached_beside(whale, false);
+  hak_whale* behind = cached_beside(whale, true);
+  list_add(&whales.cached, whale);
+  for (int i = 0; i < 2; i++) {
+    hak_whale* other = i == 0 ? before : behind;
+    if (other == NULL) continue;
+    hak_whale* younger = other->freed_ms <= whale->freed_ms ? whale : other;
+    hak_whale* older = younger == whale ? other : whale;
+    const size_t added_bytes = younger->size_bytes;
+    if (younger->base < older->base) older->base = younger->base;
+    list_remove(&whales.cached, younger);
+    older->size_bytes += added_bytes;
+    older->joined = true;
+    whales.cached.bytes += added_bytes;
+    spare_locked(younger);
+    whale = older;
+  }
+}
+
+/* The smallest cached whale that is large enough. */
+static hak_whale* best_cached(size_t size_bytes, size_t alignment) {
   hak_whale* best = NULL;
-  hak_lock_take(&whales.lock);
   for (hak_whale* whale = whales.cached.newest; whale != NULL; whale = whale->older) {
-    if (whale->size_bytes < size_bytes || whale->size_bytes > size_max) continue;
-    if (((uintptr_t)whale->base & (alignment - 1)) != 0) continue;
+    if (whale->size_bytes < size_bytes || ((uintptr_t)whale->base & (alignment - 1)) != 0) continue;
     if (best == NULL || whale->size_bytes < best->size_bytes) best = whale;
     if (best->size_bytes == size_bytes) break;
   }
+  return best;
+}
+
+/* --- acquiring --- */
+
+/* Of a cached whale that would waste more than a quarter the rest stays cached. */
+static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
+  const size_t size_max = size_bytes + size_bytes / 4;
+  hak_lock_take(&whales.lock);
+  hak_whale* best = best_cached(size_bytes, alignment);
+  while (best != NULL && best->size_bytes > size_max && whales.spares == NULL) {
+    hak_lock_give(&whales.lock);
+    if (!add_spare()) return NULL;
+    hak_lock_take(&whales.lock);
+    best = best_cached(size_bytes, alignment);
+  }
   if (best != NULL) {
+    if (best->size_bytes > size_max) cut_locked(best, size_bytes);
     list_remove(&whales.cached, best);
+    best->joined = false;
     list_add(&whales.live, best);
     whales.figures.from_cache++;
   }
@@ -120,7 +204,9 @@ static hak_whale* map_whale(size_t size_bytes, size_t alignment) {
   whale->base = base;
   whale->size_bytes = size_bytes;
   whale->reused = false;
+  whale->joined = false;
   hak_lock_take(&whales.lock);
+  whale->mapping = ++whales.mappings;
   list_add(&whales.live, whale);
   whales.figures.from_new++;
   hak_lock_give(&whales.lock);
@@ -138,15 +224,22 @@ static bool unmap_or_keep(hak_whale* whale, uint64_t now_ms) {
   hak_os_purge(whale->base, whale->size_bytes);
   whale->freed_ms = now_ms;
   hak_lock_take(&whales.lock);
-  list_add(&whales.cached, whale);
+  cache_locked(whale);
   hak_lock_give(&whales.lock);
   return false;
 }
 
+/* The oldest, or of a joined one not much more than is too much. NULL: there is not too much. */
 static hak_whale* pop_surplus(uint64_t limit_bytes) {
   hak_lock_take(&whales.lock);
   hak_whale* whale = whales.cached.oldest;
   if (whale != NULL && (whales.cached.bytes > limit_bytes || whales.cached.count > HAK_WHALE_CACHE_ENTRIES)) {
+    const uint64_t excess_bytes = whales.cached.bytes > limit_bytes ? whales.cached.bytes - limit_bytes : 0;
+    if (whale->joined && whale->size_bytes / 2 > excess_bytes && excess_bytes != 0 && whales.spares != NULL) {
+      cut_locked(whale, whale->size_bytes - hak_round_up(excess_bytes, HAK_UNIT_BYTES));
+      whale->joined = true;
+      whale = whale->older;
+    }
     list_remove(&whales.cached, whale);
   } else {
     whale = NULL;
@@ -155,11 +248,20 @@ static hak_whale* pop_surplus(uint64_t limit_bytes) {
   return whale;
 }
 
+static uint64_t read_live_bytes(void) {
+  hak_lock_take(&whales.lock);
+  const uint64_t bytes = whales.live.bytes;
+  hak_lock_give(&whales.lock);
+  return bytes;
+}
+
 /* A process that grows by `size_bytes` although whales are cached has no use for them: as much of the oldest goes. */
 static void give_way(size_t size_bytes) {
+  const uint64_t share_bytes = read_live_bytes() / GROWING_KEEP_SHARE;
+  const uint64_t keep_bytes = share_bytes > GROWING_KEEP_BYTES ? share_bytes : GROWING_KEEP_BYTES;
   size_t given_bytes = 0;
   while (given_bytes < size_bytes) {
-    hak_whale* whale = pop_surplus(GROWING_KEEP_BYTES);
+    hak_whale* whale = pop_surplus(keep_bytes);
     if (whale == NULL) return;
     given_bytes += whale->size_bytes;
     if (!unmap_or_keep(whale, whale->freed_ms)) return;
@@ -191,10 +293,8 @@ hak_whale* hak_whale_cache_acquire(size_t size_bytes, size_t alignment, bool* ze
 /* The oldest go while there is more than the cache may hold, or than should lie idle. */
 static void give_surplus(uint64_t now_ms) {
   const uint64_t most_bytes = hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES);
-  hak_lock_take(&whales.lock);
-  const uint64_t live_bytes = whales.live.bytes;
-  hak_lock_give(&whales.lock);
-  const uint64_t idle_bytes = hak_surplus_limit(&whales.surplus, hak_config_get(HAK_OPTION_SURPLUS_BYTES), live_bytes);
+  const uint64_t base_bytes = hak_config_get(HAK_OPTION_SURPLUS_BYTES);
+  const uint64_t idle_bytes = hak_surplus_limit(&whales.surplus, base_bytes, read_live_bytes());
   const bool gives_idle = idle_bytes < most_bytes && hak_surplus_is_open(&whales.surplus, HAK_SURPLUS_BY_UNMAP);
   const uint64_t limit_bytes = gives_idle ? idle_bytes : most_bytes;
   for (hak_whale* whale = pop_surplus(limit_bytes); whale != NULL; whale = pop_surplus(limit_bytes)) {
@@ -218,7 +318,7 @@ void hak_whale_cache_release(hak_whale* whale, uint64_t now_ms) {
   list_remove(&whales.live, whale);
   if (keep) {
     whale->freed_ms = now_ms;
-    list_add(&whales.cached, whale);
+    cache_locked(whale);
   }
   hak_lock_give(&whales.lock);
   if (!keep) {
@@ -254,7 +354,7 @@ static void settle(void* guest, uint64_t now_ms) {
   hak_lock_take(&whales.lock);
   list_remove(&whales.live, whale);
   whale->freed_ms = now_ms;
-  list_add(&whales.cached, whale);
+  cache_locked(whale);
   hak_lock_give(&whales.lock);
 }
 
@@ -265,6 +365,28 @@ static void set_size(hak_whale* whale, size_t size_bytes) {
   whales.live.bytes += size_bytes - whale->size_bytes;
   whale->size_bytes = size_bytes;
   hak_lock_give(&whales.lock);
+}
+
+/* What the whale lacks comes from a cached one behind it. */
+static bool grow_into_cached(hak_whale* whale, size_t size_bytes) {
+  const size_t added_bytes = size_bytes - whale->size_bytes;
+  hak_lock_take(&whales.lock);
+  hak_whale* behind = cached_beside(whale, true);
+  const bool fits = behind != NULL && behind->size_bytes >= added_bytes;
+  if (fits) {
+    behind->base += added_bytes;
+    behind->size_bytes -= added_bytes;
+    whales.cached.bytes -= added_bytes;
+    if (behind->size_bytes == 0) {
+      list_remove(&whales.cached, behind);
+      spare_locked(behind);
+    }
+    whales.live.bytes += added_bytes;
+    whale->size_bytes = size_bytes;
+    whales.figures.resized_in_place++;
+  }
+  hak_lock_give(&whales.lock);
+  return fits;
 }
 
 /* Every step that can fail comes before the pages move. */
@@ -284,6 +406,7 @@ static bool grow_by_moving(hak_whale* whale, size_t size_bytes) {
   }
   hak_lock_take(&whales.lock);
   whale->base = target;
+  whale->mapping = ++whales.mappings;
   whales.live.bytes += size_bytes - whale->size_bytes;
   whale->size_bytes = size_bytes;
   whales.figures.moved++;
@@ -303,6 +426,7 @@ bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes) {
     if (hak_os_unmap(whale->base + size_bytes, old_bytes - size_bytes)) set_size(whale, size_bytes);
     return true;
   }
+  if (grow_into_cached(whale, size_bytes)) return true;
   if (hak_os_grow_in_place(whale->base, old_bytes, size_bytes)) {
     set_size(whale, size_bytes);
     hak_lock_take(&whales.lock);

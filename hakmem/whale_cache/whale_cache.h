@@ -5,7 +5,8 @@
  *   2. The registry word of a live whale's first unit is HAK_REGISTRY_WHALE; other units of it have word 0, so that a
  *      huge and mostly untouched whale costs no registry memory.
  *   3. A whale is live, cached, parked, or a spare descriptor. Cached bytes stay within the option, but for what the kernel
- *      refuses to unmap.
+ *      refuses to unmap. A cached whale is cut where less is wanted, and joined with what lies cached beside it; as it is a part
+ *      of one mapping, one call of the kernel's moves or grows it.
  *   4. No whale's memory is read or written here.
  *   5. A parked whale is still in the list of the live, and has no registry word. A thread has one at most, of
  *      HAK_WHALE_CACHE_PARK_MAX_BYTES, which has been in the cache since the last purge; the next one takes it out.
@@ -30,6 +31,8 @@ typedef struct hak_whale {
   size_t size_bytes;
   uint64_t freed_ms;
   bool reused;             /* it came from the cache, whose limits allow it to lie idle. Sync: who has the whale */
+  uint64_t mapping;        /* number of the mapping that it is part of. Sync: lock */
+  bool joined;             /* it was several, cached beside each other. Sync: lock */
   uint32_t sample;         /* in the heap profile, while it is live; 0: none. Sync: who has the whale */
   struct hak_whale* newer; /* in the live list, the cache, or the spares. Sync: lock */
   struct hak_whale* older;

@@ -65,6 +65,8 @@ class WhaleCache : public testing::Test {
   }
   void TearDown() override {
     EXPECT_EQ(errno, kErrno);
+    for (void* fence : fences_) munmap(fence, kUnit);
+    fences_.clear();
     hak_os_fake_reset();
     hak_config_reset_for_test();
     EXPECT_EQ(Figures().live, 0u) << "the test's own leak";
@@ -75,9 +77,19 @@ class WhaleCache : public testing::Test {
     EXPECT_EQ(hak_os_read_counters().mapped_bytes, hak_os_fake_mapped_bytes());
   }
 
+  // Cached whales do not lie beside each other: between new ones there is always something else.
   static hak_whale* Acquire(size_t bytes, size_t alignment = 1) {
     bool zeroed;
-    return hak_whale_cache_acquire(bytes, alignment, &zeroed);
+    hak_whale* whale = hak_whale_cache_acquire(bytes, alignment, &zeroed);
+    if (whale != nullptr && zeroed) SetApart(whale);
+    return whale;
+  }
+  static void SetApart(const hak_whale* whale) {
+    for (char* place : {whale->base - kUnit, whale->base + whale->size_bytes}) {
+      void* fence = mmap(place, kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+      if (fence != MAP_FAILED) fences_.push_back(fence);
+    }
+    errno = kErrno;
   }
   static void Release(hak_whale* whale, uint64_t now_ms = 0) { hak_whale_cache_release(whale, now_ms); }
 
@@ -102,6 +114,9 @@ class WhaleCache : public testing::Test {
     EXPECT_EQ(whale->size_bytes, bytes);
     return whale;
   }
+
+ private:
+  static inline std::vector<void*> fences_;
 };
 
 // --- invariants ---
@@ -205,8 +220,6 @@ TEST_F(WhaleCache, OfEqualOnesTheNewest) {
 TEST_F(WhaleCache, AQuarterOfWasteIsTheMost) {
   const std::vector<char*> bases = Cache({25 * kUnit});
   const uint64_t from_cache = Figures().from_cache;
-  hak_whale* too_small = Acquire(19 * kUnit); /* 23.75 at most */
-  EXPECT_NE(too_small->base, bases[0]);
   hak_whale* too_large = Acquire(25 * kUnit + 1);
   EXPECT_NE(too_large->base, bases[0]);
   EXPECT_EQ(Figures().from_cache, from_cache);
@@ -214,7 +227,99 @@ TEST_F(WhaleCache, AQuarterOfWasteIsTheMost) {
   EXPECT_EQ(fits->base, bases[0]);
   EXPECT_EQ(fits->size_bytes, 25 * kUnit);
   EXPECT_EQ(Figures().from_cache, from_cache + 1);
-  for (hak_whale* whale : {too_small, too_large, fits}) Release(whale);
+  for (hak_whale* whale : {too_large, fits}) Release(whale);
+}
+
+TEST_F(WhaleCache, WhatIsNotNeededOfACachedOneStaysCached) {
+  const std::vector<char*> bases = Cache({25 * kUnit});
+  hak_whale* first = Acquire(19 * kUnit); /* 23.75 at most */
+  EXPECT_EQ(first->base, bases[0]);
+  EXPECT_EQ(first->size_bytes, 19 * kUnit);
+  EXPECT_EQ(Figures().cached_bytes, 6 * kUnit);
+  hak_whale* second = Acquire(2 * kUnit);
+  EXPECT_EQ(second->base, bases[0] + 19 * kUnit);
+  EXPECT_EQ(Figures().cached_bytes, 4 * kUnit);
+  const uint64_t unmapped = hak_os_fake_calls(HAK_OS_FAKE_MUNMAP);
+  for (hak_whale* whale : {first, second}) Release(whale);
+  EXPECT_EQ(hak_os_fake_calls(HAK_OS_FAKE_MUNMAP), unmapped);
+  EXPECT_EQ(Figures().cached, 1u);
+  EXPECT_EQ(Figures().cached_bytes, 25 * kUnit);
+}
+
+TEST_F(WhaleCache, NeighboursInTheCacheAreOneWhateverTheirOrder) {
+  for (const std::vector<int>& order :
+       {std::vector<int>{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}) {
+    const std::vector<char*> bases = Cache({6 * kUnit});
+    std::vector<hak_whale*> parts;
+    for (const size_t units : {1, 2, 3}) parts.push_back(Acquire(units * kUnit));
+    for (int i = 0; i < 3; i++) Fill(parts[i]->base, parts[i]->size_bytes, static_cast<char>('a' + i));
+    for (const int i : order) Release(parts[i], 7);
+    EXPECT_EQ(Figures().cached, 1u);
+    hak_whale* whole = Acquire(6 * kUnit);
+    EXPECT_EQ(whole->base, bases[0]);
+    EXPECT_EQ(whole->size_bytes, 6 * kUnit);
+    EXPECT_TRUE(IsAll(whole->base, kUnit, 'a') && IsAll(whole->base + 3 * kUnit, 3 * kUnit, 'c'));
+    Release(whole);
+    hak_whale_cache_purge(0, 0);
+    EXPECT_FALSE(IsCached(bases[0]));
+  }
+}
+
+TEST_F(WhaleCache, WhatIsUsedOverAndOverKeepsNothingYoung) {
+  const std::vector<char*> bases = Cache({40 * kUnit}); /* at 0 ms */
+  for (uint64_t now_ms = 100; now_ms < 500; now_ms += 100) Release(Acquire(4 * kUnit), now_ms);
+  EXPECT_EQ(hak_whale_cache_purge(499, 500), 0u);
+  EXPECT_EQ(hak_whale_cache_purge(500, 500), 40 * kUnit) << "the oldest part is that old";
+}
+
+TEST_F(WhaleCache, OfAJoinedOneAsMuchGoesAsIsTooMuch) {
+  LoadConfig("HAKMEM_WHALE_CACHE_BYTES=8m");
+  std::vector<hak_whale*> others;
+  for (int i = 0; i < 3; i++) others.push_back(Acquire(2 * kMiB));
+  others.push_back(Acquire(kMiB / 2));
+  char* base = Cache({2 * kMiB})[0];
+  std::vector<hak_whale*> parts;
+  for (int i = 0; i < 4; i++) parts.push_back(Acquire(kMiB / 2));
+  for (hak_whale* part : parts) Release(part);
+  EXPECT_EQ(Figures().cached, 1u);
+  for (hak_whale* other : others) Release(other, 1);
+  EXPECT_EQ(Figures().cached_bytes, 8 * kMiB);
+  EXPECT_TRUE(IsCached(base));
+  EXPECT_TRUE(IsCached(base + 3 * kMiB / 2 - kUnit));
+  EXPECT_FALSE(IsCached(base + 3 * kMiB / 2));
+}
+
+TEST_F(WhaleCache, WhatWasMappedApartStaysApart) {
+  /* Neighbours of two mappings cannot grow or move by one call. */
+  bool zeroed;
+  std::vector<hak_whale*> whales;
+  for (int i = 0; i < 16; i++) whales.push_back(hak_whale_cache_acquire(4 * kUnit, 1, &zeroed));
+  bool any = false;
+  for (const hak_whale* a : whales) {
+    for (const hak_whale* b : whales) any = any || a->base + a->size_bytes == b->base;
+  }
+  if (!any) GTEST_SKIP() << "the kernel put none beside another";
+  for (hak_whale* whale : whales) Release(whale);
+  EXPECT_EQ(Figures().cached, 16u);
+}
+
+TEST_F(WhaleCache, GrowsIntoACachedOneBehindIt) {
+  const std::vector<char*> bases = Cache({40 * kUnit});
+  hak_whale* whale = Acquire(10 * kUnit);
+  Fill(whale->base, 10 * kUnit);
+  const uint64_t asked = hak_os_fake_calls(HAK_OS_FAKE_MREMAP);
+  const uint64_t resized = Figures().resized_in_place;
+  EXPECT_TRUE(hak_whale_cache_resize(whale, 30 * kUnit));
+  EXPECT_EQ(Figures().cached_bytes, 10 * kUnit);
+  EXPECT_TRUE(hak_whale_cache_resize(whale, 40 * kUnit));
+  EXPECT_EQ(whale->base, bases[0]);
+  EXPECT_EQ(whale->size_bytes, 40 * kUnit);
+  EXPECT_EQ(Figures().cached, 0u);
+  EXPECT_EQ(Figures().live_bytes, 40 * kUnit);
+  EXPECT_EQ(Figures().resized_in_place, resized + 2);
+  EXPECT_EQ(hak_os_fake_calls(HAK_OS_FAKE_MREMAP), asked);
+  EXPECT_TRUE(IsAll(whale->base, 10 * kUnit, 0x5a));
+  Release(whale);
 }
 
 TEST_F(WhaleCache, ACachedWhaleMustLieOnTheAlignment) {
@@ -290,16 +395,27 @@ TEST_F(WhaleCache, ASixteenthOfWhatIsLiveMayBeCached) {
 // A process that grows does not sit on old whales besides; a few stay.
 TEST_F(WhaleCache, TheOldestMakeWayForNewMappings) {
   const std::vector<char*> bases = Cache({5 * kMiB, 5 * kMiB, 5 * kMiB, 4 * kMiB});
-  hak_whale* small = Acquire(2 * kMiB);
+  hak_whale* first = Acquire(6 * kMiB);
   EXPECT_FALSE(IsCached(bases[0])) << "as much as is new";
-  EXPECT_TRUE(IsCached(bases[1]));
-  hak_whale* large = Acquire(100 * kMiB);
   EXPECT_FALSE(IsCached(bases[1]));
+  EXPECT_TRUE(IsCached(bases[2]));
+  hak_whale* second = Acquire(20 * kMiB);
   EXPECT_FALSE(IsCached(bases[2])) << "9 MiB were left";
   EXPECT_TRUE(IsCached(bases[3])) << "8 MiB stay";
   hak_whale* reused = Acquire(4 * kMiB);
   EXPECT_EQ(reused->base, bases[3]) << "and nothing makes way for what was cached";
-  for (hak_whale* whale : {small, large, reused}) Release(whale);
+  for (hak_whale* whale : {first, second, reused}) Release(whale);
+}
+
+TEST_F(WhaleCache, AQuarterOfWhatIsLiveNeedNotMakeWay) {
+  hak_whale* live = Acquire(100 * kMiB);
+  const std::vector<char*> bases = Cache({5 * kMiB, 10 * kMiB, 10 * kMiB});
+  hak_whale* first = Acquire(11 * kMiB);
+  for (const char* base : bases) EXPECT_TRUE(IsCached(base)) << "25 of 111";
+  Release(live);
+  hak_whale* second = Acquire(150 * kMiB);
+  EXPECT_FALSE(IsCached(bases[0]));
+  for (hak_whale* whale : {first, second}) Release(whale);
 }
 
 TEST_F(WhaleCache, NoCacheAtAll) {
@@ -663,7 +779,8 @@ TEST_F(WhaleCache, ThreadsShareNoWhale) {
       };
       for (uint64_t i = 0; i < 1500; i++) {
         if (held.size() < 4 && random() % 2 == 0) {
-          hak_whale* whale = Acquire((1 + random() % 12) * kUnit);
+          bool zeroed;
+          hak_whale* whale = hak_whale_cache_acquire((1 + random() % 12) * kUnit, 1, &zeroed);
           if (whale == nullptr) continue;
           *tag_of(whale) = t << 32 | i;
           held.emplace_back(whale, t << 32 | i);

@@ -110,10 +110,10 @@ void Many() {
   for (int i = 0; i < 200000; i++) std::free(Keep(std::malloc(static_cast<size_t>(i) % 20000)));
 }
 
-/* Blocks above what HAKMEM keeps by default. */
+/* Blocks that HAKMEM does not keep the first time. */
 void Whales() {
-  for (int i = 0; i < 12; i++) {
-    void* block = Keep(std::malloc(size_t{12} << 20));
+  for (int i = 0; i < 2; i++) {
+    void* block = Keep(std::malloc(size_t{24} << 20));
     std::free(Keep(block));
   }
 }
