@@ -491,7 +491,7 @@ class Session {
       if (whale.base == call.base) {
         cached_.erase(at);
       } else {
-        FUZZ_CHECK(call.base > whale.base && call.bytes < whale.bytes / 2);
+        FUZZ_CHECK(call.base > whale.base && call.bytes - kUnit < whale.bytes / 2); /* whole units */
         at->bytes -= call.bytes;
         whale = {call.base, call.bytes, whale.freed_ms, whale.mapping};
       }
