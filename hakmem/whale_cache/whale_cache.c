@@ -129,8 +129,8 @@ static hak_whale* cached_beside(const hak_whale* whale, bool behind) {
   return other;
 }
 
-/* Joins `whale`, in no list, with the cached ones beside it. The oldest stands for all, at its place in the list: what is used over and over
- * must not keep what lies beside it young. */
+/* Joins `whale`, in no list, with the cached ones beside it. The oldest stands for all, at its place in the list: what is used
+ * over and over must not keep what lies beside it young. */
 static void cache_locked(hak_whale* whale) {
   hak_whale* before = cached_beside(whale, false);
   hak_whale* behind = cached_beside(whale, true);
@@ -164,6 +164,15 @@ static hak_whale* best_cached(size_t size_bytes, size_t alignment) {
 
 /* --- acquiring --- */
 
+/* Of a live whale that nobody has seen. */
+static void put_back(hak_whale* whale) {
+  hak_lock_take(&whales.lock);
+  list_remove(&whales.live, whale);
+  cache_locked(whale);
+  whales.figures.from_cache--;
+  hak_lock_give(&whales.lock);
+}
+
 /* Of a cached whale that would waste more than a quarter the rest stays cached. */
 static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
   const size_t size_max = size_bytes + size_bytes / 4;
@@ -183,8 +192,12 @@ static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
     whales.figures.from_cache++;
   }
   hak_lock_give(&whales.lock);
-  if (best != NULL) best->reused = true;
-  return best;
+  if (best == NULL) return NULL;
+  best->reused = true;
+  /* Part of a mapping begins where no whale has begun. */
+  if (HAK_LIKELY(hak_registry_prepare(best->base, HAK_UNIT_BYTES))) return best;
+  put_back(best);
+  return NULL;
 }
 
 static hak_whale* map_whale(size_t size_bytes, size_t alignment) {

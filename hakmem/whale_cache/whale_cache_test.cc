@@ -246,6 +246,51 @@ TEST_F(WhaleCache, WhatIsNotNeededOfACachedOneStaysCached) {
   EXPECT_EQ(Figures().cached_bytes, 25 * kUnit);
 }
 
+// The registry has a leaf for 4 GiB, where a whale has begun.
+class PartAcrossLeaves : public WhaleCache {
+ protected:
+  // Two halves of a cached whale: the second begins with the addresses of another leaf, which no whale has begun in.
+  void CacheAcross(uintptr_t leaves_away) {
+    hak_whale* any = Acquire(kUnit);
+    const uintptr_t boundary = ((reinterpret_cast<uintptr_t>(any->base) >> 32) - leaves_away) << 32;
+    Release(any);
+    hak_os_fake_spread(boundary - 2 * kMiB, size_t{1} << 32);
+    whole_ = Acquire(4 * kMiB);
+    hak_os_fake_spread(0, 0);
+    ASSERT_NE(whole_, nullptr);
+    second_ = whole_->base + 2 * kMiB;
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(second_) % (uintptr_t{1} << 32), 0u);
+    Release(whole_);
+    first_ = Acquire(2 * kMiB);
+    ASSERT_EQ(first_->base + 2 * kMiB, second_);
+  }
+
+  hak_whale* whole_ = nullptr;
+  hak_whale* first_ = nullptr;
+  char* second_ = nullptr;
+};
+
+TEST_F(PartAcrossLeaves, IsRegistered) {
+  CacheAcross(64);
+  hak_whale* second = Acquire(2 * kMiB);
+  EXPECT_EQ(second->base, second_);
+  EXPECT_EQ(hak_registry_word(second_), uint64_t{HAK_REGISTRY_WHALE});
+  EXPECT_EQ(hak_registry_owner(second_), second);
+  for (hak_whale* whale : {first_, second}) Release(whale);
+}
+
+TEST_F(PartAcrossLeaves, IsNotUsedWithoutMemoryForTheLeaf) {
+  CacheAcross(128);
+  const uint64_t from_cache = Figures().from_cache;
+  hak_os_fake_fail_from(HAK_OS_FAKE_MMAP, 1, ENOMEM);
+  EXPECT_EQ(Acquire(2 * kMiB), nullptr);
+  EXPECT_EQ(Figures().from_cache, from_cache);
+  EXPECT_EQ(Figures().live, 1u);
+  EXPECT_EQ(Figures().cached, 0u) << "what is cached goes for a last try";
+  EXPECT_FALSE(IsCached(second_));
+  Release(first_);
+}
+
 TEST_F(WhaleCache, NeighboursInTheCacheAreOneWhateverTheirOrder) {
   for (const std::vector<int>& order :
        {std::vector<int>{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}) {
