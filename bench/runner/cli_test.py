@@ -77,7 +77,7 @@ class CliTest(unittest.TestCase):
 
     def test_list(self):
         status, text, _ = self.run_cli("--list", "--only", "realloc")
-        self.assertEqual((status, len(text.splitlines())), (0, 4))
+        self.assertEqual((status, len(text.splitlines())), (0, 6))
 
 
 if __name__ == "__main__":
