@@ -207,7 +207,7 @@ class Session {
       FUZZ_CHECK(whale->size_bytes == (is_cut ? wanted : best->bytes));
       mapping = best->mapping;
       if (is_cut) {
-        *best = {best->base + wanted, best->bytes - wanted, best->freed_ms, mapping};
+        *best = {best->base + wanted, best->bytes - wanted, best->freed_ms, mapping, best->is_joined};
       } else {
         cached_.erase(best);
       }
@@ -246,7 +246,7 @@ class Session {
     FUZZ_CHECK(AreTheOldestGone(before));
     FUZZ_CHECK(gone_bytes >= whale->size_bytes || !IsOver(keep_bytes, CachedBytes(), cached_.size()));
     FUZZ_CHECK(gone_bytes == 0 || gone_bytes - LastBytes(before) < whale->size_bytes);
-    CheckNoMoreThanNeeded(before, keep_bytes);
+    CheckNoMoreThanNeeded(before, keep_bytes, gone_bytes, whale->size_bytes);
   }
 
   void AcquireMany() {
@@ -287,22 +287,24 @@ class Session {
     const size_t limit_bytes = hak_surplus_is_open(&surplus, HAK_SURPLUS_BY_UNMAP)
                                    ? std::min<uint64_t>(limit_bytes_, idle_bytes)
                                    : limit_bytes_;
-    hak_surplus_on_give(&surplus, NoteUnmappings(freed_ms, false));
+    const size_t gone_bytes = NoteUnmappings(freed_ms, false);
+    hak_surplus_on_give(&surplus, gone_bytes);
     if (IsRefused()) {
       hak_surplus_on_refusal(&surplus, HAK_SURPLUS_BY_UNMAP);
       return;
     }
     FUZZ_CHECK(AreTheOldestGone(before) && !IsOver(limit_bytes, CachedBytes(), cached_.size()));
-    CheckNoMoreThanNeeded(before, limit_bytes);
+    CheckNoMoreThanNeeded(before, limit_bytes, gone_bytes, SIZE_MAX - kUnit);
   }
 
   /* Without the last that went there was too much; of a joined whale only as many units went as it took. */
-  void CheckNoMoreThanNeeded(const std::vector<Cached>& before, size_t limit_bytes) const {
+  void CheckNoMoreThanNeeded(const std::vector<Cached>& before, size_t limit_bytes, size_t gone_bytes,
+                             size_t most_bytes) const {
     const size_t last_bytes = LastBytes(before);
     if (last_bytes == 0) return;
     const bool is_part = IsFirstShorter(before);
     FUZZ_CHECK(IsOver(limit_bytes, CachedBytes() + last_bytes, cached_.size() + (is_part ? 0 : 1)));
-    FUZZ_CHECK(!is_part || CachedBytes() + kUnit > limit_bytes);
+    FUZZ_CHECK(!is_part || CachedBytes() + kUnit > limit_bytes || gone_bytes < most_bytes + kUnit);
   }
 
   /* --- the cache --- */
@@ -409,10 +411,8 @@ class Session {
   void CheckGrown(Live* live, const char* old_base, size_t old_bytes, size_t bytes) {
     const bool is_moved = live->base != old_base;
     FUZZ_CHECK(live->bytes == bytes || (is_moved && live->bytes <= bytes + bytes / 8));
-    if (is_moved) {
-      FUZZ_CHECK(hak_registry_word(old_base) == HAK_REGISTRY_NONE);
-      live->mapping = ++mappings_;
-    }
+    if (is_moved) FUZZ_CHECK(hak_registry_word(old_base) == HAK_REGISTRY_NONE);
+    live->mapping = ++mappings_;
     FUZZ_CHECK(*WordAt(live->base + old_bytes) == 0 && *WordAt(live->base + live->bytes - kWord) == 0);
     Write(live, live->bytes - kWord);
   }
@@ -493,7 +493,8 @@ class Session {
       } else {
         FUZZ_CHECK(call.base > whale.base && call.bytes - kUnit < whale.bytes / 2); /* whole units */
         at->bytes -= call.bytes;
-        whale = {call.base, call.bytes, whale.freed_ms, whale.mapping};
+        whale.base = call.base;
+        whale.bytes = call.bytes;
       }
       if (!call.is_refused) {
         bytes += whale.bytes;

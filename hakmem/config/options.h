@@ -29,7 +29,8 @@ HAK_NUMBER(SUPERSLAB_CACHE, COUNT, 8, 0, 65536, NOW, "empty SuperSlabs (2 MiB) t
 HAK_NUMBER(
     WHALE_CACHE_BYTES, BYTES, 512 * MIB, 0, 1024 * GIB, NOW,
     "bytes of freed blocks above 2 MiB that stay mapped at most; one block may fill a quarter of it. While the process "
-    "maps new such blocks, what is cached above 8 MiB and a quarter of what is live goes first")
+    "maps new such blocks, what is cached above 8 MiB, or above a quarter of what is live where that is more, goes "
+    "first")
 HAK_NUMBER(
     THREAD_CACHE_BYTES, BYTES, 16 * MIB, 0, 4 * GIB, THREAD,
     "bytes that the caches of one thread may hold; half of it for the second to fourth thread at work, a quarter up to "

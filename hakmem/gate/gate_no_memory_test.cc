@@ -157,9 +157,39 @@ TEST_F(Gate, WhatIsCachedServesBeforeTheAnswerIsNo) {
   EXPECT_EQ(other, nullptr);
   EXPECT_EQ(errno, ENOMEM);
   hak_free(block);
-  void* smaller = hak_malloc(3 * kMiB); /* the cached one is far too large for it: unmapped */
+  void* smaller = hak_malloc(3 * kMiB); /* a part of the cached one */
   EXPECT_NE(smaller, nullptr);
   hak_free(smaller);
+  hak_os_fake_set_limit_bytes(0);
+  hak_config_reset_for_test();
+}
+
+// Neither the block can move nor another be mapped: what is cached behind it makes way, and it grows there.
+TEST_F(Gate, ALargeBlockGrowsWhereSomethingWasCached) {
+  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40);
+  void* any = hak_malloc(3 * kMiB);
+  const uintptr_t place = (((uintptr_t)any >> 32) - 32) << 32;
+  hak_free(any);
+  hak_os_fake_spread(place, size_t{1} << 33);
+  char* block = static_cast<char*>(hak_malloc(40 * kMiB));
+  hak_os_fake_spread(place + 40 * kMiB, size_t{1} << 33);
+  void* behind = hak_malloc(40 * kMiB);
+  hak_os_fake_spread(0, 0);
+  ASSERT_EQ((uintptr_t)block, place);
+  ASSERT_EQ(behind, block + 40 * kMiB);
+  Fill(block, kMiB, 1);
+  hak_free(behind);
+  hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + kMiB);
+  errno = 0;
+  char* grown = static_cast<char*>(hak_realloc(block, 70 * kMiB));
+  EXPECT_EQ(errno, 0);
+  ASSERT_EQ(grown, block);
+  EXPECT_GE(hak_malloc_usable_size(grown), 70 * kMiB);
+  EXPECT_TRUE(Holds(grown, kMiB, 1));
+  EXPECT_EQ(hak_realloc(grown, 200 * kMiB), nullptr);
+  EXPECT_EQ(errno, ENOMEM);
+  EXPECT_TRUE(Holds(grown, kMiB, 1));
+  hak_free(grown);
   hak_os_fake_set_limit_bytes(0);
   hak_config_reset_for_test();
 }

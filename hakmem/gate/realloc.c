@@ -144,10 +144,17 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
       return block;
     }
   }
-  if (size_bytes > info->usable_bytes && size_bytes > HAK_GROWTH_NOTED_BYTES) {
-    return grow_by_moving(ptr, info->usable_bytes, size_bytes);
-  }
   const int saved_errno = errno;
+  if (size_bytes > info->usable_bytes && size_bytes > HAK_GROWTH_NOTED_BYTES) {
+    void* moved = grow_by_moving(ptr, info->usable_bytes, size_bytes);
+    if (moved != NULL || info->kind != BLOCK_WHALE) return moved;
+    /* What was cached went back for that: there may be addresses now. */
+    moved = resize_whale(info->whale, size_bytes);
+    if (moved == NULL) return NULL;
+    errno = saved_errno;
+    if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(moved, ptr, info, old_bytes, size_bytes);
+    return moved;
+  }
   void* block = move_block(ptr, info->usable_bytes, size_bytes);
   if (block != NULL || size_bytes > info->usable_bytes) return block;
   /* A block that shrinks can always stay where it is. */

@@ -18,7 +18,7 @@ enum {
 
 static struct {
   hak_atomic_ptr spans[ROOMS]; /* hak_slab; those that have had room. Sync: atomic */
-  hak_atomic_u32 held;         /* how many of them have. Sync: atomic relaxed */
+  hak_atomic_u32 held; /* how many of them have; a thread lost in a fork may leave one too many. Sync: atomic relaxed */
 } rooms;
 
 static void count_rooms(uint32_t added) { hak_u32_fetch_add_relaxed(&rooms.held, added); }
@@ -93,7 +93,7 @@ hak_slab* hak_shared_pool_acquire_span(uint32_t units, bool* zeroed) {
   return slab;
 }
 
-/* Others' room is left alone: a new SuperSlab costs little until it is touched. */
+/* Others' room is left alone, as long as this one has room: a new SuperSlab costs little until it is touched. */
 hak_slab* hak_shared_pool_acquire_growing(uint32_t units) {
   const uint32_t wide = units <= ROOM_UNITS ? ROOM_UNITS : ROOM_UNITS_MAX;
   const bool too_many = hak_u32_load_relaxed(&rooms.held) >= ROOMS_HELD_MAX;

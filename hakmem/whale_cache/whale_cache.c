@@ -78,6 +78,7 @@ static hak_whale* take_spare(void) {
 
 static void spare_locked(hak_whale* whale) {
   whale->base = NULL;
+  whale->size_bytes = 0; /* for who looks at a process that has crashed */
   whale->older = whales.spares;
   whales.spares = whale;
 }
@@ -104,9 +105,8 @@ static void cut_locked(hak_whale* whale, size_t size_bytes) {
   rest->size_bytes = whale->size_bytes - size_bytes;
   rest->freed_ms = whale->freed_ms;
   rest->mapping = whale->mapping;
-  rest->joined = false;
+  rest->joined = whale->joined;
   whale->size_bytes = size_bytes;
-  whale->joined = false;
   rest->newer = whale;
   rest->older = whale->older;
   if (rest->older != NULL) {
@@ -178,14 +178,15 @@ static hak_whale* take_cached(size_t size_bytes, size_t alignment) {
   const size_t size_max = size_bytes + size_bytes / 4;
   hak_lock_take(&whales.lock);
   hak_whale* best = best_cached(size_bytes, alignment);
-  while (best != NULL && best->size_bytes > size_max && whales.spares == NULL) {
+  bool has_memory = true;
+  while (best != NULL && best->size_bytes > size_max && whales.spares == NULL && has_memory) {
     hak_lock_give(&whales.lock);
-    if (!add_spare()) return NULL;
+    has_memory = add_spare();
     hak_lock_take(&whales.lock);
     best = best_cached(size_bytes, alignment);
   }
   if (best != NULL) {
-    if (best->size_bytes > size_max) cut_locked(best, size_bytes);
+    if (best->size_bytes > size_max && whales.spares != NULL) cut_locked(best, size_bytes);
     list_remove(&whales.cached, best);
     best->joined = false;
     list_add(&whales.live, best);
@@ -242,15 +243,15 @@ static bool unmap_or_keep(hak_whale* whale, uint64_t now_ms) {
   return false;
 }
 
-/* The oldest, or of a joined one not much more than is too much. NULL: there is not too much. */
-static hak_whale* pop_surplus(uint64_t limit_bytes) {
+/* The oldest, or of a joined one not much more than is too much, or than `most_bytes`. NULL: there is not too much. */
+static hak_whale* pop_surplus(uint64_t limit_bytes, uint64_t most_bytes) {
   hak_lock_take(&whales.lock);
   hak_whale* whale = whales.cached.oldest;
   if (whale != NULL && (whales.cached.bytes > limit_bytes || whales.cached.count > HAK_WHALE_CACHE_ENTRIES)) {
     const uint64_t excess_bytes = whales.cached.bytes > limit_bytes ? whales.cached.bytes - limit_bytes : 0;
-    if (whale->joined && whale->size_bytes / 2 > excess_bytes && excess_bytes != 0 && whales.spares != NULL) {
-      cut_locked(whale, whale->size_bytes - hak_round_up(excess_bytes, HAK_UNIT_BYTES));
-      whale->joined = true;
+    const uint64_t part_bytes = excess_bytes < most_bytes ? excess_bytes : most_bytes;
+    if (whale->joined && whale->size_bytes / 2 > part_bytes && part_bytes != 0 && whales.spares != NULL) {
+      cut_locked(whale, whale->size_bytes - hak_round_up(part_bytes, HAK_UNIT_BYTES));
       whale = whale->older;
     }
     list_remove(&whales.cached, whale);
@@ -274,7 +275,7 @@ static void give_way(size_t size_bytes) {
   const uint64_t keep_bytes = share_bytes > GROWING_KEEP_BYTES ? share_bytes : GROWING_KEEP_BYTES;
   size_t given_bytes = 0;
   while (given_bytes < size_bytes) {
-    hak_whale* whale = pop_surplus(keep_bytes);
+    hak_whale* whale = pop_surplus(keep_bytes, size_bytes - given_bytes);
     if (whale == NULL) return;
     given_bytes += whale->size_bytes;
     if (!unmap_or_keep(whale, whale->freed_ms)) return;
@@ -310,7 +311,9 @@ static void give_surplus(uint64_t now_ms) {
   const uint64_t idle_bytes = hak_surplus_limit(&whales.surplus, base_bytes, read_live_bytes());
   const bool gives_idle = idle_bytes < most_bytes && hak_surplus_is_open(&whales.surplus, HAK_SURPLUS_BY_UNMAP);
   const uint64_t limit_bytes = gives_idle ? idle_bytes : most_bytes;
-  for (hak_whale* whale = pop_surplus(limit_bytes); whale != NULL; whale = pop_surplus(limit_bytes)) {
+  for (;;) {
+    hak_whale* whale = pop_surplus(limit_bytes, UINT64_MAX);
+    if (whale == NULL) return;
     const size_t size_bytes = whale->size_bytes;
     if (!unmap_or_keep(whale, now_ms)) {
       hak_surplus_on_refusal(&whales.surplus, HAK_SURPLUS_BY_UNMAP);
@@ -443,6 +446,8 @@ bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes) {
   if (hak_os_grow_in_place(whale->base, old_bytes, size_bytes)) {
     set_size(whale, size_bytes);
     hak_lock_take(&whales.lock);
+    /* Pages that were mapped at two times need not be one mapping to the kernel. */
+    whale->mapping = ++whales.mappings;
     whales.figures.resized_in_place++;
     hak_lock_give(&whales.lock);
     return true;

@@ -452,6 +452,17 @@ TEST_F(WhaleCache, TheOldestMakeWayForNewMappings) {
   for (hak_whale* whale : {first, second, reused}) Release(whale);
 }
 
+TEST_F(WhaleCache, OfAJoinedOneAsMuchMakesWayAsIsNew) {
+  const std::vector<char*> bases = Cache({60 * kMiB});
+  std::vector<hak_whale*> parts;
+  for (int i = 0; i < 3; i++) parts.push_back(Acquire(20 * kMiB));
+  for (hak_whale* part : parts) Release(part);
+  EXPECT_EQ(Figures().cached, 1u);
+  hak_whale* elsewhere = Acquire(kMiB, size_t{1} << 32); /* nothing cached lies so */
+  EXPECT_EQ(Figures().cached_bytes, 59 * kMiB);
+  Release(elsewhere);
+}
+
 TEST_F(WhaleCache, AQuarterOfWhatIsLiveNeedNotMakeWay) {
   hak_whale* live = Acquire(100 * kMiB);
   const std::vector<char*> bases = Cache({5 * kMiB, 10 * kMiB, 10 * kMiB});
