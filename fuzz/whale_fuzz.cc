@@ -491,7 +491,7 @@ class Session {
       if (whale.base == call.base) {
         cached_.erase(at);
       } else {
-        FUZZ_CHECK(call.base > whale.base && call.bytes - kUnit < whale.bytes / 2); /* whole units */
+        FUZZ_CHECK(call.base > whale.base && call.bytes <= whale.bytes / 2);
         at->bytes -= call.bytes;
         whale.base = call.base;
         whale.bytes = call.bytes;

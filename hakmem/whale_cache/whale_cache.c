@@ -249,9 +249,9 @@ static hak_whale* pop_surplus(uint64_t limit_bytes, uint64_t most_bytes) {
   hak_whale* whale = whales.cached.oldest;
   if (whale != NULL && (whales.cached.bytes > limit_bytes || whales.cached.count > HAK_WHALE_CACHE_ENTRIES)) {
     const uint64_t excess_bytes = whales.cached.bytes > limit_bytes ? whales.cached.bytes - limit_bytes : 0;
-    const uint64_t part_bytes = excess_bytes < most_bytes ? excess_bytes : most_bytes;
-    if (whale->joined && whale->size_bytes / 2 > part_bytes && part_bytes != 0 && whales.spares != NULL) {
-      cut_locked(whale, whale->size_bytes - hak_round_up(part_bytes, HAK_UNIT_BYTES));
+    const uint64_t part_bytes = hak_round_up(excess_bytes < most_bytes ? excess_bytes : most_bytes, HAK_UNIT_BYTES);
+    if (whale->joined && part_bytes != 0 && part_bytes <= whale->size_bytes / 2 && whales.spares != NULL) {
+      cut_locked(whale, whale->size_bytes - part_bytes);
       whale = whale->older;
     }
     list_remove(&whales.cached, whale);

@@ -334,6 +334,24 @@ TEST_F(WhaleCache, OfAJoinedOneAsMuchGoesAsIsTooMuch) {
   EXPECT_FALSE(IsCached(base + 3 * kMiB / 2));
 }
 
+TEST_F(WhaleCache, OfAJoinedOneTheLastUnitGoesWhole) {
+  std::vector<hak_whale*> others;
+  for (int i = 0; i < 4; i++) others.push_back(Acquire(kUnit));
+  char* base = Cache({2 * kUnit})[0];
+  hak_whale* parts[] = {Acquire(kUnit), Acquire(kUnit)};
+  for (hak_whale* part : parts) Release(part);
+  EXPECT_EQ(Figures().cached, 1u);
+  hak_config_set_for_test(HAK_OPTION_WHALE_CACHE_BYTES, 5 * kUnit - kUnit / 3);
+  for (int i = 0; i < 3; i++) Release(others[i], 1);
+  EXPECT_EQ(Figures().cached_bytes, 4 * kUnit);
+  EXPECT_TRUE(IsCached(base));
+  EXPECT_FALSE(IsCached(base + kUnit));
+  Release(others[3], 1);
+  EXPECT_EQ(Figures().cached_bytes, 4 * kUnit);
+  EXPECT_EQ(Figures().cached, 4u);
+  EXPECT_FALSE(IsCached(base));
+}
+
 TEST_F(WhaleCache, WhatWasMappedApartStaysApart) {
   /* Neighbours of two mappings cannot grow or move by one call. */
   bool zeroed;
