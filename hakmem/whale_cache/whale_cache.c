@@ -118,25 +118,30 @@ static void cut_locked(hak_whale* whale, size_t size_bytes) {
   whales.cached.count++;
 }
 
-/* The cached part of the same mapping that begins where `whale` ends, or ends where it begins; NULL: there is none. */
-static hak_whale* cached_beside(const hak_whale* whale, bool behind) {
-  hak_whale* other = whales.cached.newest;
-  for (; other != NULL; other = other->older) {
-    const hak_whale* first = behind ? whale : other;
-    const hak_whale* second = behind ? other : whale;
-    if (first->base + first->size_bytes == second->base && first->mapping == second->mapping) break;
+/* The cached parts of the same mapping that end where `whale` begins, and begin where it ends; NULL: there is none. */
+typedef struct neighbours {
+  hak_whale* before;
+  hak_whale* behind;
+} neighbours;
+
+static neighbours cached_beside(const hak_whale* whale) {
+  const char* const end = whale->base + whale->size_bytes;
+  neighbours found = {NULL, NULL};
+  for (hak_whale* other = whales.cached.newest; other != NULL; other = other->older) {
+    if (other->mapping != whale->mapping) continue;
+    if (other->base == end) found.behind = other;
+    if (other->base + other->size_bytes == whale->base) found.before = other;
   }
-  return other;
+  return found;
 }
 
 /* Joins `whale`, in no list, with the cached ones beside it. The oldest stands for all, at its place in the list: what is used
  * over and over must not keep what lies beside it young. */
 static void cache_locked(hak_whale* whale) {
-  hak_whale* before = cached_beside(whale, false);
-  hak_whale* behind = cached_beside(whale, true);
+  const neighbours beside = cached_beside(whale);
   list_add(&whales.cached, whale);
   for (int i = 0; i < 2; i++) {
-    hak_whale* other = i == 0 ? before : behind;
+    hak_whale* other = i == 0 ? beside.before : beside.behind;
     if (other == NULL) continue;
     hak_whale* younger = other->freed_ms <= whale->freed_ms ? whale : other;
     hak_whale* older = younger == whale ? other : whale;
@@ -387,7 +392,7 @@ static void set_size(hak_whale* whale, size_t size_bytes) {
 static bool grow_into_cached(hak_whale* whale, size_t size_bytes) {
   const size_t added_bytes = size_bytes - whale->size_bytes;
   hak_lock_take(&whales.lock);
-  hak_whale* behind = cached_beside(whale, true);
+  hak_whale* behind = cached_beside(whale).behind;
   const bool fits = behind != NULL && behind->size_bytes >= added_bytes;
   if (fits) {
     behind->base += added_bytes;
