@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -87,6 +88,7 @@ class WhaleCache : public testing::Test {
   static void SetApart(const hak_whale* whale) {
     for (char* place : {whale->base - kUnit, whale->base + whale->size_bytes}) {
       void* fence = mmap(place, kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+      const std::lock_guard<std::mutex> lock(fences_mutex_);
       if (fence != MAP_FAILED) fences_.push_back(fence);
     }
     errno = kErrno;
@@ -116,6 +118,7 @@ class WhaleCache : public testing::Test {
   }
 
  private:
+  static inline std::mutex fences_mutex_;
   static inline std::vector<void*> fences_;
 };
 
