@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <random>
 #include <string>
 #include <thread>
@@ -66,8 +65,6 @@ class WhaleCache : public testing::Test {
   }
   void TearDown() override {
     EXPECT_EQ(errno, kErrno);
-    for (void* fence : fences_) munmap(fence, kUnit);
-    fences_.clear();
     hak_os_fake_reset();
     hak_config_reset_for_test();
     EXPECT_EQ(Figures().live, 0u) << "the test's own leak";
@@ -78,20 +75,9 @@ class WhaleCache : public testing::Test {
     EXPECT_EQ(hak_os_read_counters().mapped_bytes, hak_os_fake_mapped_bytes());
   }
 
-  // Cached whales do not lie beside each other: between new ones there is always something else.
   static hak_whale* Acquire(size_t bytes, size_t alignment = 1) {
     bool zeroed;
-    hak_whale* whale = hak_whale_cache_acquire(bytes, alignment, &zeroed);
-    if (whale != nullptr && zeroed) SetApart(whale);
-    return whale;
-  }
-  static void SetApart(const hak_whale* whale) {
-    for (char* place : {whale->base - kUnit, whale->base + whale->size_bytes}) {
-      void* fence = mmap(place, kUnit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-      const std::lock_guard<std::mutex> lock(fences_mutex_);
-      if (fence != MAP_FAILED) fences_.push_back(fence);
-    }
-    errno = kErrno;
+    return hak_whale_cache_acquire(bytes, alignment, &zeroed);
   }
   static void Release(hak_whale* whale, uint64_t now_ms = 0) { hak_whale_cache_release(whale, now_ms); }
 
@@ -116,10 +102,6 @@ class WhaleCache : public testing::Test {
     EXPECT_EQ(whale->size_bytes, bytes);
     return whale;
   }
-
- private:
-  static inline std::mutex fences_mutex_;
-  static inline std::vector<void*> fences_;
 };
 
 // --- invariants ---
@@ -856,8 +838,7 @@ TEST_F(WhaleCache, ThreadsShareNoWhale) {
       };
       for (uint64_t i = 0; i < 1500; i++) {
         if (held.size() < 4 && random() % 2 == 0) {
-          bool zeroed;
-          hak_whale* whale = hak_whale_cache_acquire((1 + random() % 12) * kUnit, 1, &zeroed);
+          hak_whale* whale = Acquire((1 + random() % 12) * kUnit);
           if (whale == nullptr) continue;
           *tag_of(whale) = t << 32 | i;
           held.emplace_back(whale, t << 32 | i);
