@@ -130,6 +130,12 @@ static inline size_t served_bytes(const block_info* info) {
   return info->slab->asked_bytes;
 }
 
+static void* resize_live_whale(void* ptr, const block_info* info, size_t old_bytes, size_t size_bytes) {
+  void* block = resize_whale(info->whale, size_bytes);
+  if (block != NULL && HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(block, ptr, info, old_bytes, size_bytes);
+  return block;
+}
+
 static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) {
   const size_t old_bytes = served_bytes(info);
   if (resize_in_place(info, size_bytes)) {
@@ -138,21 +144,16 @@ static void* realloc_live(void* ptr, const block_info* info, size_t size_bytes) 
     return ptr;
   }
   if (info->kind == BLOCK_WHALE && size_bytes > HAK_GATE_SPAN_MAX_BYTES) {
-    void* block = resize_whale(info->whale, size_bytes);
-    if (block != NULL) {
-      if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(block, ptr, info, old_bytes, size_bytes);
-      return block;
-    }
+    void* block = resize_live_whale(ptr, info, old_bytes, size_bytes);
+    if (block != NULL) return block;
   }
   const int saved_errno = errno;
   if (size_bytes > info->usable_bytes && size_bytes > HAK_GROWTH_NOTED_BYTES) {
     void* moved = grow_by_moving(ptr, info->usable_bytes, size_bytes);
     if (moved != NULL || info->kind != BLOCK_WHALE) return moved;
     /* What was cached went back for that: there may be addresses now. */
-    moved = resize_whale(info->whale, size_bytes);
-    if (moved == NULL) return NULL;
-    errno = saved_errno;
-    if (HAK_UNLIKELY(hak_instrument_is_on())) instrument_resize(moved, ptr, info, old_bytes, size_bytes);
+    moved = resize_live_whale(ptr, info, old_bytes, size_bytes);
+    if (moved != NULL) errno = saved_errno;
     return moved;
   }
   void* block = move_block(ptr, info->usable_bytes, size_bytes);

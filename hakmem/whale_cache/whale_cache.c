@@ -90,7 +90,7 @@ static void give_spare(hak_whale* whale) {
 }
 
 static bool add_spare(void) {
-  hak_whale* whale = (hak_whale*)hak_metadata_alloc(sizeof(hak_whale), 16);
+  hak_whale* whale = take_spare();
   if (whale != NULL) give_spare(whale);
   return whale != NULL;
 }
@@ -381,10 +381,14 @@ static void settle(void* guest, uint64_t now_ms) {
 
 /* --- resizing --- */
 
-static void set_size(hak_whale* whale, size_t size_bytes) {
-  hak_lock_take(&whales.lock);
+static void set_size_locked(hak_whale* whale, size_t size_bytes) {
   whales.live.bytes += size_bytes - whale->size_bytes;
   whale->size_bytes = size_bytes;
+}
+
+static void set_size(hak_whale* whale, size_t size_bytes) {
+  hak_lock_take(&whales.lock);
+  set_size_locked(whale, size_bytes);
   hak_lock_give(&whales.lock);
 }
 
@@ -402,8 +406,7 @@ static bool grow_into_cached(hak_whale* whale, size_t size_bytes) {
       list_remove(&whales.cached, behind);
       spare_locked(behind);
     }
-    whales.live.bytes += added_bytes;
-    whale->size_bytes = size_bytes;
+    set_size_locked(whale, size_bytes);
     whales.figures.resized_in_place++;
   }
   hak_lock_give(&whales.lock);
@@ -428,8 +431,7 @@ static bool grow_by_moving(hak_whale* whale, size_t size_bytes) {
   hak_lock_take(&whales.lock);
   whale->base = target;
   whale->mapping = ++whales.mappings;
-  whales.live.bytes += size_bytes - whale->size_bytes;
-  whale->size_bytes = size_bytes;
+  set_size_locked(whale, size_bytes);
   whales.figures.moved++;
   hak_lock_give(&whales.lock);
   hak_registry_set(target, 1, HAK_REGISTRY_WHALE, whale);
@@ -449,8 +451,8 @@ bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes) {
   }
   if (grow_into_cached(whale, size_bytes)) return true;
   if (hak_os_grow_in_place(whale->base, old_bytes, size_bytes)) {
-    set_size(whale, size_bytes);
     hak_lock_take(&whales.lock);
+    set_size_locked(whale, size_bytes);
     /* Pages that were mapped at two times need not be one mapping to the kernel. */
     whale->mapping = ++whales.mappings;
     whales.figures.resized_in_place++;

@@ -60,7 +60,8 @@ void hak_whale_cache_age(uint64_t ages);
  *  whale->base may change. False: nothing changed. Shrinking always succeeds. */
 bool hak_whale_cache_resize(hak_whale* whale, size_t size_bytes);
 
-/** Parked whales are cached ones from `now_ms` on, or as old as what they are joined with. Unmaps cached whales that were freed `decay_ms` ago or earlier (0: all). Returns the bytes unmapped. */
+/** Parked whales are cached ones from `now_ms` on, or as old as what they are joined with. Unmaps cached whales that were
+ *  freed `decay_ms` ago or earlier (0: all). Returns the bytes unmapped. */
 uint64_t hak_whale_cache_purge(uint64_t now_ms, uint64_t decay_ms);
 
 /** True when `ptr` lies in a live whale. O(live whales). */
