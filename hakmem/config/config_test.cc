@@ -144,7 +144,7 @@ TEST_F(Config, NamesAreThoseOfTheTable) {
 TEST_F(Config, DefaultsThatArePromised) {
   EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 500u);
   EXPECT_EQ(hak_config_get(HAK_OPTION_SURPLUS_BYTES), 512 * kKiB);
-  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 8u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 256u);
   EXPECT_EQ(hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES), 512 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES), 16 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_HUGE_PAGES), 1u);

@@ -25,7 +25,7 @@ HAK_NUMBER(
     "freed memory that may stay resident beside a sixteenth of what is in use, and beside what the process has asked "
     "for again after it went back; more goes back while the process frees. SuperSlabs and blocks above 2 MiB each "
     "have this allowance; 1024g leaves all to the decay time")
-HAK_NUMBER(SUPERSLAB_CACHE, COUNT, 8, 0, 65536, NOW, "empty SuperSlabs (2 MiB) that stay mapped at most")
+HAK_NUMBER(SUPERSLAB_CACHE, COUNT, 256, 0, 65536, NOW, "empty SuperSlabs (2 MiB) that stay mapped at most")
 HAK_NUMBER(
     WHALE_CACHE_BYTES, BYTES, 512 * MIB, 0, 1024 * GIB, NOW,
     "bytes of freed blocks above 2 MiB that stay mapped at most; one block may fill a quarter of it. While the process "

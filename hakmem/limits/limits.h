@@ -24,7 +24,7 @@ enum {
    *  thread keeps what it has; the others' memory goes back at the next purge when it is short. */
   HAK_LIMITS_THREAD_CACHE_SHARE = 64,
   HAK_LIMITS_WHALE_CACHE_SHARE = 8,
-  HAK_LIMITS_SUPERSLAB_CACHE_SHARE = 64,
+  HAK_LIMITS_SUPERSLAB_CACHE_SHARE = 8,
   HAK_LIMITS_SURPLUS_SHARE = 512,
   /** Rank of a thread that gets the least, in mid ACE's count. */
   HAK_LIMITS_LAST_RANK = 9

@@ -91,7 +91,7 @@ TEST_F(Limits, DefaultsFollowTheMemoryLimit) {
   EXPECT_EQ(figures.memory_bytes, 256 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES), 4 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES), 32 * kMiB);
-  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 2u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 16u);
   EXPECT_EQ(hak_config_get(HAK_OPTION_SURPLUS_BYTES), kMiB / 2);
   EXPECT_EQ(hak_config_get(HAK_OPTION_DECAY_MS), 500u);
   EXPECT_EQ(hak_limits_epoch(), 1u);
@@ -104,7 +104,7 @@ TEST_F(Limits, ALargeLimitLeavesTheDefaults) {
   EXPECT_EQ(Look().memory_bytes, 4096 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_THREAD_CACHE_BYTES), 16 * kMiB);
   EXPECT_EQ(hak_config_get(HAK_OPTION_WHALE_CACHE_BYTES), 512 * kMiB);
-  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 8u);
+  EXPECT_EQ(hak_config_get(HAK_OPTION_SUPERSLAB_CACHE), 256u);
   EXPECT_EQ(hak_config_source_of(HAK_OPTION_SUPERSLAB_CACHE), HAK_CONFIG_DEFAULT);
 }
 

@@ -212,9 +212,9 @@ TEST_F(EmptyCache, KeepsWhatTheOptionSaysAndUnmapsTheOldest) {
   }
 }
 
-TEST_F(EmptyCache, TheDefaultKeepsEight) {
-  ReleaseAll(UseSuperSlabs(10));
-  EXPECT_EQ(Figures().empty_superslabs, 8u);
+TEST_F(EmptyCache, TheDefaultKeeps256) {
+  ReleaseAll(UseSuperSlabs(258));
+  EXPECT_EQ(Figures().empty_superslabs, 256u);
 }
 
 TEST_F(EmptyCache, EmptySuperSlabsWaitForTheirDecay) {

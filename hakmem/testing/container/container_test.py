@@ -8,6 +8,7 @@ import unittest
 from hakmem.testing.harness import process
 
 BURSTS = pathlib.Path("hakmem/testing/container/bursts")
+CYCLES = pathlib.Path("hakmem/testing/torture/cycles")
 MIB = 1024 * 1024
 V2, V1 = pathlib.Path("/sys/fs/cgroup"), pathlib.Path("/sys/fs/cgroup/memory")
 
@@ -45,14 +46,18 @@ class Group:
 
 @process.not_emulated("the emulator's memory counts too")
 class Container(unittest.TestCase):
-    def run_in(self, limit_mib: int, *arguments: str, **env: str) -> tuple:
-        """How it ended, MiB resident between bursts (the median), and how many processes the kernel has killed."""
+    def run_program_in(self, limit_mib: int, program: pathlib.Path, *arguments: str, **env: str) -> tuple:
+        """How it ended, and how many processes the kernel has killed."""
         group = Group(limit_mib)
         try:
-            outcome = process.run(BURSTS, *arguments, env=env, preload=[process.LIBRARY], preexec_fn=group.enter)
-            kills = group.kills()
+            outcome = process.run(program, *arguments, env=env, preload=[process.LIBRARY], preexec_fn=group.enter)
+            return outcome, group.kills()
         finally:
             group.folder.rmdir()
+
+    def run_in(self, limit_mib: int, *arguments: str, **env: str) -> tuple:
+        """How it ended, MiB resident between bursts (the median), and how many processes the kernel has killed."""
+        outcome, kills = self.run_program_in(limit_mib, BURSTS, *arguments, **env)
         match = re.match(r"(\d+) KiB between bursts, \d+ at most\nok\n", outcome.stdout)
         print(f"\n{limit_mib} MiB, {' '.join(arguments)}, {env}: {outcome.stdout.split(chr(10))[0]}, {kills} killed", end=" ")
         return outcome, int(match[1]) / 1024 if match else None, kills
@@ -73,6 +78,14 @@ class Container(unittest.TestCase):
         _, without_mib, _ = self.run_in(64, "8", "24", "large", HAKMEM_LIMITS="0")
         self.assertEqual(kills, 0)
         self.assertLess(with_limits_mib, without_mib / 2)
+
+    def test_cycles_of_40_mib_of_blocks_of_other_sizes_than_the_last(self) -> None:
+        outcome, kills = self.run_program_in(56, CYCLES, "56")
+        self.assertEqual((outcome.status, outcome.stderr, kills), (0, "", 0), outcome)
+
+    def test_without_a_known_limit_they_need_more(self) -> None:
+        outcome, kills = self.run_program_in(56, CYCLES, "56", HAKMEM_LIMITS="0")
+        self.assertEqual((outcome.signal_name, kills), ("SIGKILL", 1), outcome)
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ class Options(unittest.TestCase):
             self.assertEqual(said[option.name], "1" if option.name == "VERBOSE" else option.default_value, option.name)
 
     def test_what_the_program_is_built_with(self) -> None:
-        for name, value in (("decay_ms", "321"), ("surplus_bytes", str(MIB)), ("superslab_cache", "8")):
+        for name, value in (("decay_ms", "321"), ("surplus_bytes", str(MIB)), ("superslab_cache", "256")):
             outcome = run("options", name)
             self.assertEqual((outcome.stdout, outcome.stderr), (value + "\n", ""), str(outcome))
         outcome = run("options", "decay_ms", env={"HAKMEM_CONF": "decay_ms:5", "HAKMEM_VERBOSE": "1"})

@@ -157,8 +157,20 @@ class Memory(Torture):
         self.check("mappings", "spent")
 
     def test_a_small_container(self) -> None:
-        self.check("cycles")
+        """With the defaults of a group of 64 MiB; container_test has the group."""
+        self.check("cycles", "64", env=OF_A_SMALL_GROUP)
 
+    def test_cycles_without_a_limit(self) -> None:
+        self.check("cycles", "96")
+
+
+#: docs/adr/0022-limits-of-control-groups.md: what a limit of 64 MiB makes of the defaults.
+OF_A_SMALL_GROUP = {
+    "HAKMEM_THREAD_CACHE_BYTES": "1m",
+    "HAKMEM_WHALE_CACHE_BYTES": "8m",
+    "HAKMEM_SUPERSLAB_CACHE": "4",
+    "HAKMEM_SURPLUS_BYTES": "128k",
+}
 
 OVERCOMMIT = pathlib.Path("/proc/sys/vm/overcommit_memory")
 MODES = ("0", "1", "2")
@@ -187,7 +199,7 @@ class Overcommit(Torture):
             try:
                 OVERCOMMIT.write_text(mode)
                 self.assertIn("overcommit_memory=" + mode, self.check("commit"))
-                self.check("cycles")
+                self.check("cycles", "96")
             finally:
                 OVERCOMMIT.write_text(before)
 
