@@ -381,14 +381,12 @@ static bool is_homing(uint64_t word) {
 
 /* A block joins this thread's cache, as far as there is room, whosever it is: threads that exchange blocks then need no
  * atomic for most, and no branch tells its own from others'. One of another thread's goes home when it leaves the cache. What
- * an ended thread left behind goes home at once, where it empties slabs, and so does what a named heap keeps apart, and a
- * block of whole units, which keeps a slab. */
+ * an ended thread left behind goes home at once, where it empties slabs, and so does what a named heap keeps apart. */
 HAK_ALWAYS_INLINE bool caches_any(hak_heap* heap, void* ptr) {
   const uint64_t word = hak_registry_word(ptr);
   if (HAK_UNLIKELY(word <= HAK_REGISTRY_LAST_TAG)) return false;
   if (HAK_UNLIKELY(hak_heap_owns_word(hak_heap_common(), word))) return false;
   const uint64_t offset = hak_heap_offset_of_word(word);
-  if (HAK_UNLIKELY(offset >= HAK_BIN_OFFSET(HAK_SIZE_CLASS_SHARED_COUNT))) return false;
   if (HAK_UNLIKELY(is_homing(word))) return false;
   return hak_hot_box_push_to((hak_bin*)(void*)(heap->bins + offset), ptr);
 }

@@ -468,8 +468,7 @@ TEST_F(Gate, AThreadThatExchangesBlocksDoesSoWhileItRecords) {
   });
 }
 
-// They would hold a slab of its each.
-TEST_F(Gate, LargeBlocksOfAnotherThreadGoHomeAllTheSame) {
+TEST_F(Gate, AThreadThatExchangesBlocksReusesLargeOnesToo) {
   std::vector<size_t> sizes = ExchangeSizes();
   sizes.insert(sizes.end(), {64 * kKiB, 256 * kKiB, 300 * kKiB, 3000 * kKiB});
   WithOther(sizes, [&](const std::vector<void*>& blocks) {
@@ -478,8 +477,7 @@ TEST_F(Gate, LargeBlocksOfAnotherThreadGoHomeAllTheSame) {
       void* const* block = blocks.data() + 2 * HAK_UNIFIED_CACHE_EXCHANGE;
       for (const size_t size : {64 * kKiB, 256 * kKiB}) {
         hak_free(hak_malloc(size)); /* the bin is in use */
-        hak_free(*block);
-        EXPECT_FALSE(hak_unified_cache_holds(hak_heap_bin(hak_heap_current, hak_size_class_of(size)), *block)) << size;
+        EXPECT_TRUE(IsReused(*block, size)) << size;
         block++;
       }
       hak_free(block[0]);
