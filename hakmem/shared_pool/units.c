@@ -95,9 +95,11 @@ static hak_slab* claim_from_tier(hak_tier tier, uint32_t units, bool all_dirty) 
   for (uint64_t ids; (ids = hak_tiers_next_word(tier, all_dirty, &word)) != 0; word++) {
     for (; ids != 0; ids &= ids - 1) {
       const uint32_t id = word * 64 + hak_bits_lowest(ids);
-      hak_slab* slab = claim_from(id, units, all_dirty);
-      if (slab != NULL) return slab;
-      if (all_dirty && tries >= STALE_MARKS) hak_tiers_check_dirty(id);
+      if (hak_bits_find_run(hak_tiers_free_hint(id), units) >= 0) {
+        hak_slab* slab = claim_from(id, units, all_dirty);
+        if (slab != NULL) return slab;
+        if (all_dirty && tries >= STALE_MARKS) hak_tiers_check_dirty(id);
+      }
       if (++tries == TRIES_PER_TIER) return NULL;
     }
   }

@@ -28,7 +28,8 @@ bool IsFigure(const hak_scheduled_site& site) {
       (site.op == HAK_SCHEDULED_FETCH_ADD || site.op == HAK_SCHEDULED_FETCH_SUB)) {
     return true;
   }
-  for (const char* word : {"counters.", "clock_ms", "freed_ms", "shape", "in_use", "heads", "sums", "surplus"}) {
+  for (const char* word :
+       {"counters.", "clock_ms", "freed_ms", "shape", "in_use", "heads", "sums", "surplus", "free_hints"}) {
     if (strstr(site.argument, word) != nullptr) return true;
   }
   return false;
