@@ -23,7 +23,7 @@ typedef enum hak_latency_cause {
   HAK_LATENCY_ACQUIRE, /* a slab or span from the shared pool */
   HAK_LATENCY_MERGE,   /* remote frees taken home */
   HAK_LATENCY_PURGE,   /* a tick that gave memory back */
-  HAK_LATENCY_WHALE,   /* a block with a mapping of its own, from the cache or new */
+  HAK_LATENCY_WHALE,   /* a block too large for a SuperSlab, from the cache or new */
   HAK_LATENCY_MAP,     /* mmap */
   HAK_LATENCY_UNMAP,   /* munmap */
   HAK_LATENCY_RETURN,  /* madvise that gives pages back */

@@ -72,10 +72,13 @@ typedef enum hak_tier { HAK_TIER_HOT, HAK_TIER_DRAINING, HAK_TIER_COUNT, HAK_TIE
 
 /** Brings the index in line with the SuperSlab's mask. Called after every change of the mask. */
 void hak_tiers_refresh(hak_superslab* superslab);
-/** Private to tiers.c; for the inline look that follows. */
-extern hak_atomic_u32 hak_tiers_free_hints[HAK_SUPERSLAB_IDS_MAX];
-/** The SuperSlab's free units, as far as is known without a look at its descriptor. */
-HAK_ALWAYS_INLINE uint32_t hak_tiers_free_hint(uint32_t id) { return hak_u32_load_relaxed(&hak_tiers_free_hints[id]); }
+/** Private to tiers.c; for the inline look that follows. Of the first 16 GiB: more would be address space for all. */
+enum { HAK_TIERS_HINTS = 8192 };
+extern hak_atomic_u32 hak_tiers_free_hints[HAK_TIERS_HINTS];
+/** The SuperSlab's free units, as far as is known without a look at its descriptor; else all. */
+HAK_ALWAYS_INLINE uint32_t hak_tiers_free_hint(uint32_t id) {
+  return HAK_LIKELY(id < HAK_TIERS_HINTS) ? hak_u32_load_relaxed(&hak_tiers_free_hints[id]) : HAK_SUPERSLAB_ALL_UNITS;
+}
 /** Lowest id from `id` on that is listed in `tier`, and marked as dirty where only such are asked for; or
  *  HAK_SUPERSLAB_IDS_MAX. */
 uint32_t hak_tiers_next(hak_tier tier, bool dirty, uint32_t id);

@@ -21,7 +21,7 @@ static set_row rows[SET_WORDS + SET_WORDS / GROUP_WORDS] HAK_ALIGNED(HAK_CACHE_L
 /* free_units of each SuperSlab as of its last refresh, side by side: descriptors lie 11 pages apart, all in the same cache sets. Sync:
  * atomic relaxed, a hint: of two threads that refresh at once the later may write what the other has seen changed, which costs a
  * vain try, or hides the SuperSlab from some searches until its next change. */
-hak_atomic_u32 hak_tiers_free_hints[HAK_SUPERSLAB_IDS_MAX];
+hak_atomic_u32 hak_tiers_free_hints[HAK_TIERS_HINTS];
 
 static hak_atomic_u64* word_of(uint32_t set, uint32_t word) { return &rows[word + word / GROUP_WORDS + 1].of[set]; }
 
@@ -105,7 +105,9 @@ void hak_tiers_refresh(hak_superslab* superslab) {
   for (;;) {
     const uint32_t free_units = hak_u32_load_seq(&superslab->free_units);
     const hak_tier tier = tier_of(free_units);
-    hak_u32_store_relaxed(&hak_tiers_free_hints[superslab->id], free_units);
+    if (HAK_LIKELY(superslab->id < HAK_TIERS_HINTS)) {
+      hak_u32_store_relaxed(&hak_tiers_free_hints[superslab->id], free_units);
+    }
     /* Whoever changes the index last looks at the mask once more, here, so the index ends up right however threads
      * interleave: who changes the mask after that look refreshes too, and finds the index at rest. */
     if (is_listed_as(superslab, tier)) return;

@@ -171,7 +171,7 @@ class Heap:
 
 @dataclasses.dataclass
 class Whale:
-    """A block with a mapping of its own. `state` is live, cached, or parked (freed, and its thread's to take again)."""
+    """A block too large for a SuperSlab. `state` is live, cached, or parked (freed, and its thread's to take again)."""
 
     address: int  # of the descriptor
     base: int

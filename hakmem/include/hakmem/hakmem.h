@@ -149,7 +149,7 @@ typedef struct hak_stats {
   uint64_t cached_blocks; /**< As cached_bytes. */
   uint64_t slabs;         /**< Slabs in use: blocks of one size. */
   uint64_t spans;         /**< Blocks of whole units of 64 KiB. */
-  uint64_t whales;        /**< Blocks with a mapping of their own. */
+  uint64_t whales;        /**< Blocks too large for a SuperSlab. */
   uint64_t cached_whales; /**< Such that were freed and are kept. */
   uint64_t superslabs;    /**< Mappings of 2 MiB that slabs and spans lie in. */
   uint64_t empty_superslabs;
@@ -162,7 +162,7 @@ typedef struct hak_stats {
   uint64_t from_empty;  /**< In an empty SuperSlab that was kept. */
   uint64_t from_new;    /**< In a new mapping. */
   uint64_t slabs_released;
-  uint64_t whales_from_cache; /**< Blocks with a mapping of their own that a cached one served. */
+  uint64_t whales_from_cache; /**< Blocks too large for a SuperSlab that a cached one served. */
   uint64_t whales_from_new;   /**< Such that were mapped. */
   uint64_t whales_moved;      /**< Such that realloc moved without copying. */
   uint64_t whales_resized;    /**< Such that realloc lengthened where they lie. */

@@ -19,7 +19,7 @@ static atomic_bool stop;
 static void take(void) { EXPECT(pthread_mutex_lock(&mutex) == 0); }
 static void give(void) { EXPECT(pthread_mutex_unlock(&mutex) == 0); }
 
-/* Blocks with a mapping of their own: each takes a lock of the allocator and gives it back. */
+/* Blocks too large for a SuperSlab: each takes a lock of the allocator and gives it back. */
 static void allocate(void) {
   for (size_t bytes = LARGE_BYTES; bytes != 0; bytes /= 16) {
     char* block = launder(malloc(bytes));

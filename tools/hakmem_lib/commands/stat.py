@@ -65,7 +65,7 @@ def _resident(report: Report) -> str:
     for label, name in (
         ("  HAKMEM's", "ours"),
         ("    SuperSlabs: blocks, and what is free", "superslabs"),
-        ("    whales: blocks with a mapping of their own", "whales"),
+        ("    whales: blocks too large for a SuperSlab", "whales"),
         ("    descriptors and registry", "descriptors"),
         ("    the library", "library"),
         ("  not HAKMEM's: program, libraries, stacks", "others"),

@@ -100,7 +100,7 @@ class SuperSlab:
 
 @dataclasses.dataclass
 class Whale:
-    """A block with a mapping of its own."""
+    """A block too large for a SuperSlab."""
 
     base: int
     size: int
