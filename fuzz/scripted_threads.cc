@@ -88,7 +88,7 @@ void AuditSlab(const hak_heap* heap, const hak_bin* bin, const hak_slab* slab) {
 /* Returns the bytes that the bin may cache. */
 uint64_t AuditBin(const hak_heap* heap, const hak_bin* bin) {
   FUZZ_CHECK(bin->begin <= bin->top && bin->top <= bin->end && hak_bin_cap(bin) <= HAK_BIN_SLOTS(bin->size_class));
-  FUZZ_CHECK(*bin->end == nullptr);
+  FUZZ_CHECK(*bin->end == nullptr && bin->first == *bin->top);
   FUZZ_CHECK(bin->stride == hak_size_class_table[bin->size_class].block_bytes);
   if (bin->current != nullptr) {
     AuditSlab(heap, bin, bin->current);

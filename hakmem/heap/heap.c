@@ -130,8 +130,8 @@ hak_heap* hak_heap_make_named(const char* name) { return new_heap(HAK_HEAP_NAMED
 
 static void set_empty(hak_bin* bin, uint32_t cap) {
   bin->end = bin->begin + cap;
-  bin->top = bin->end;
   *bin->end = NULL;
+  hak_bin_set_top(bin, bin->end);
 }
 
 void hak_heap_start_cache(hak_heap* heap, hak_bin* bin) {
@@ -160,7 +160,7 @@ bool hak_heap_set_cap(hak_bin* bin, uint32_t cap) {
   memmove(begin + cap - held, bin->top, held * sizeof(void*));
   bin->begin = begin;
   set_empty(bin, cap);
-  bin->top -= held;
+  hak_bin_set_top(bin, bin->end - held);
   return true;
 }
 
@@ -213,6 +213,14 @@ hak_heap* hak_heap_acquire(uint64_t cache_limit_bytes) {
   return NULL;
 }
 
+/* The thread may have vanished amid a hit, before it came to store top. */
+static void settle_bins(hak_heap* heap) {
+  for (uint32_t c = 0; c < HAK_SIZE_CLASS_COUNT; c++) {
+    hak_bin* bin = hak_heap_bin(heap, c);
+    if (bin->stride != 0 && bin->first != *bin->top) bin->first = *bin->top;
+  }
+}
+
 void hak_heap_orphan_others_locked(hak_heap* mine) {
   uint32_t active_count = 0; /* anew: a thread may have vanished between its count and its heap */
   for (hak_heap* heap = hak_heap_first(); heap != NULL; heap = heap->next_heap) {
@@ -222,6 +230,7 @@ void hak_heap_orphan_others_locked(hak_heap* mine) {
     } else if (hak_u32_load_relaxed(&heap->in_slow_path) != 0) {
       hak_u32_store_relaxed(&heap->state, HAK_HEAP_LOST);
     } else {
+      settle_bins(heap);
       park_locked(heap);
     }
   }

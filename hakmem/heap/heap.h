@@ -3,7 +3,7 @@
  *   lock of the named heaps.
  * Invariants:
  *   1. In a bin, *top .. end[-1] are cached blocks, the next to go out at top. top == end: empty. top == begin: full.
- *      *end is NULL, so that the double-free check on the hit path compares with nothing when empty.
+ *      *end is NULL, and first is *top: the hit paths need not wait for top to know the block that it points to.
  *   2. A bin that was never used is all zero and touches no page of its slots.
  *   3. The registry word of a slab's units is the address of its bin; it lies in [heap, heap + HAK_HEAP_BINS_BYTES).
  *   4. A heap is never unmapped. It is active (one thread works on it), parked (nobody; on the parked list), or lost (its
@@ -35,7 +35,7 @@
 HAK_BEGIN_DECLS
 
 enum {
-  HAK_BIN_HEADER_BYTES = 64,
+  HAK_BIN_HEADER_BYTES = 72,
   /* A bin has room beside its header for the cap that it starts with. */
   HAK_BIN_SMALL_BYTES = 384,  /* classes up to 320 B */
   HAK_BIN_MEDIUM_BYTES = 256, /* up to 1 KiB */
@@ -79,8 +79,9 @@ enum {
 /** One size class of one thread. */
 typedef struct hak_bin {
   void** top;
+  void** begin; /* between the two that a hit stores: as neighbours they would be one store, and top wait for first */
+  void* first;
   void** end;
-  void** begin;
   /* The run: free blocks that have left their slab and not yet reached a slot. Bit i: run_base + i * stride. */
   uint64_t run_mask;
   char* run_base;
@@ -91,11 +92,12 @@ typedef struct hak_bin {
   int8_t streak;
   uint8_t slots_at;  /* hak_bin_slots_at: where `begin` points */
   hak_slab* current; /* the slab that runs come from; not in `partial` */
+  /* All before is one cache line. */
   hak_slab* partial; /* other slabs with free blocks */
   void* near_slots[];
 } hak_bin;
 
-HAK_STATIC_ASSERT(sizeof(hak_bin) == HAK_BIN_HEADER_BYTES, "the header is one cache line");
+HAK_STATIC_ASSERT(sizeof(hak_bin) == HAK_BIN_HEADER_BYTES, "what heap.h says");
 
 /** Where a bin's slots lie: beside its header, or in one of two blocks of descriptor memory. */
 typedef enum hak_bin_slots_at { HAK_BIN_SLOTS_NEAR, HAK_BIN_SLOTS_MIDDLE, HAK_BIN_SLOTS_ALL } hak_bin_slots_at;
@@ -217,6 +219,12 @@ HAK_ALWAYS_INLINE hak_mailbox* hak_heap_mailbox(hak_heap* heap, uint32_t size_cl
 HAK_ALWAYS_INLINE uint32_t hak_bin_held(const hak_bin* bin) { return (uint32_t)(bin->end - bin->top); }
 HAK_ALWAYS_INLINE uint32_t hak_bin_cap(const hak_bin* bin) { return (uint32_t)(bin->end - bin->begin); }
 
+/** Owner: the cached blocks start at `top`. */
+HAK_ALWAYS_INLINE void hak_bin_set_top(hak_bin* bin, void** top) {
+  bin->top = top;
+  bin->first = *top;
+}
+
 enum { HAK_HEAP_REFILLS_SHIFT = 0, HAK_HEAP_SPILLS_SHIFT = 16 };
 
 /** Owner: counts one in class_refills or class_spills. */
@@ -329,7 +337,7 @@ hak_lock* hak_heap_common_lock(void);
 hak_heap* hak_heap_first(void);
 
 /** In the child of a fork, under the lock: every active heap but `mine` is parked, or lost if it was in a slow path.
- *  The caches of those parked stay as they are: hak_heap_acquire and drains cope. */
+ *  The caches of those parked hold what they held: hak_heap_acquire and drains cope. */
 void hak_heap_orphan_others_locked(hak_heap* mine);
 
 /** For hakmem/view. */

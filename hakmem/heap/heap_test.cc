@@ -226,6 +226,11 @@ hak_bin* FullyGranted(hak_heap* heap, uint32_t size_class) {
   return bin;
 }
 
+void Cache(hak_bin* bin, void* block) {
+  bin->top[-1] = block;
+  hak_bin_set_top(bin, bin->top - 1);
+}
+
 // What is cached stays so, in its order, whichever slots it lies in.
 TEST_F(Heap, SlotsGrowAndAreKept) {
   hak_heap* heap = hak_heap_acquire(kLimit);
@@ -238,7 +243,8 @@ TEST_F(Heap, SlotsGrowAndAreKept) {
       ASSERT_TRUE(hak_heap_set_cap(bin, cap));
       EXPECT_EQ(hak_bin_cap(bin), cap);
       EXPECT_EQ(*bin->end, nullptr);
-      while (hak_bin_held(bin) < 2) *--bin->top = &blocks[1 - hak_bin_held(bin)];
+      while (hak_bin_held(bin) < 2) Cache(bin, &blocks[1 - hak_bin_held(bin)]);
+      EXPECT_EQ(bin->first, &blocks[0]);
       EXPECT_EQ(bin->top[0], &blocks[0]);
       EXPECT_EQ(bin->top[1], &blocks[1]);
     };
@@ -261,7 +267,7 @@ TEST_F(Heap, SlotsGrowAndAreKept) {
     check(2);
     check(HAK_BIN_SLOTS(c));
     EXPECT_EQ(bin->begin, begin);
-    bin->top = bin->end;
+    hak_bin_set_top(bin, bin->end);
   }
 }
 
@@ -273,7 +279,7 @@ TEST_F(Heap, CachesBeyondTheNextThreadsBudgetStartAnew) {
   hak_bin* holds = FullyGranted(heap, other);
   int block = 0;
   const uint64_t granted_bytes = heap->budget.granted_bytes;
-  *--holds->top = &block; /* as a fork may leave it */
+  Cache(holds, &block); /* as a fork may leave it */
 
   hak_heap_park(heap);
   ASSERT_EQ(hak_heap_acquire(granted_bytes), heap);
@@ -284,6 +290,7 @@ TEST_F(Heap, CachesBeyondTheNextThreadsBudgetStartAnew) {
   EXPECT_EQ(hak_bin_cap(bin), 2u);
   EXPECT_EQ(bin->top, bin->end);
   EXPECT_EQ(*bin->end, nullptr);
+  EXPECT_EQ(bin->first, nullptr);
   EXPECT_EQ(hak_bin_cap(holds), HAK_BIN_SLOTS(other));
   EXPECT_EQ(*holds->top, &block);
   EXPECT_EQ(heap->budget.granted_bytes, 2u * 32768 + HAK_BIN_SLOTS(other) * uint64_t{16384});

@@ -35,13 +35,19 @@ class HotBox : public testing::Test {
   static hak_bin* BinOf(size_t bytes, hak_heap* heap) { return hak_heap_bin(heap, hak_size_class_of(bytes)); }
   hak_bin* BinOf(size_t bytes) { return BinOf(bytes, heap_); }
 
+  void TakeCached(hak_bin* bin) {
+    if (bin->first == nullptr) return;
+    live_.insert(live_.end(), bin->top, bin->end);
+    hak_bin_set_top(bin, bin->end);
+  }
+
   // A live block, and the bin's slots empty.
   void* NewBlock(size_t bytes, hak_heap* heap) {
     hak_bin* bin = BinOf(bytes, heap);
-    while (bin->top != bin->end) live_.push_back(*bin->top++);
+    TakeCached(bin);
     void* block = hak_unified_cache_refill(heap, hak_size_class_of(bytes));
     EXPECT_NE(block, nullptr);
-    while (bin->top != bin->end) live_.push_back(*bin->top++);
+    TakeCached(bin);
     live_.push_back(block);
     return block;
   }
@@ -100,6 +106,7 @@ TEST_F(HotBox, PopsInTheOppositeOrderOfThePushes) {
   void** const end = bin->end;
   for (void* block : blocks) ASSERT_TRUE(hak_hot_box_push(block));
   EXPECT_EQ(bin->top, end - 3);
+  EXPECT_EQ(bin->first, blocks[2]);
   for (int i = 2; i >= 0; i--) {
     void* block = nullptr;
     ASSERT_TRUE(hak_hot_box_pop(bin, &block));
@@ -109,6 +116,7 @@ TEST_F(HotBox, PopsInTheOppositeOrderOfThePushes) {
   EXPECT_FALSE(hak_hot_box_pop(bin, &block));
   EXPECT_EQ(block, this);
   EXPECT_EQ(bin->top, end);
+  EXPECT_EQ(bin->first, nullptr);
   EXPECT_EQ(bin->end, end);
   EXPECT_EQ(*end, nullptr);
 }
@@ -123,6 +131,7 @@ TEST_F(HotBox, FullSlotsTakeNothing) {
   const std::vector<void*> slots(bin->begin, bin->end + 1);
   EXPECT_FALSE(hak_hot_box_push(live_[cap]));
   EXPECT_EQ(bin->top, bin->begin);
+  EXPECT_EQ(bin->first, live_[cap - 1]);
   EXPECT_EQ(std::vector<void*>(bin->begin, bin->end + 1), slots);
   PopAll(64);
 }

@@ -199,7 +199,7 @@ static void drop_oldest(hak_heap* heap, hak_bin* bin, uint64_t count) {
   give_oldest(heap, bin, count);
   hak_u64_bump_single_writer(&heap->counters.spilled_blocks, count);
   memmove(bin->top + count, bin->top, (hak_bin_held(bin) - count) * sizeof(void*));
-  bin->top += count;
+  hak_bin_set_top(bin, bin->top + count);
   hak_release_aborts();
 }
 
@@ -353,7 +353,7 @@ static HAK_NOINLINE void fill_from_runs(hak_heap* heap, hak_bin* bin, uint64_t w
     (void)hak_warm_pool_refill_run(heap, bin);
   }
   if (filled < wanted) memmove(bin->end - filled, first, filled * sizeof(void*));
-  bin->top = bin->end - filled;
+  hak_bin_set_top(bin, bin->end - filled);
   hak_u64_bump_single_writer(&heap->counters.refilled_blocks, filled);
 }
 
@@ -366,7 +366,7 @@ HAK_ALWAYS_INLINE void fill_slots(hak_heap* heap, hak_bin* bin, uint64_t wanted)
   }
   const uint64_t count = left < wanted ? left : wanted;
   move_run(bin, bin->end - count, count);
-  bin->top = bin->end - count;
+  hak_bin_set_top(bin, bin->end - count);
   hak_u64_bump_single_writer(&heap->counters.refilled_blocks, count);
 }
 
@@ -396,7 +396,11 @@ HAK_ALWAYS_INLINE void* refill(hak_heap* heap, uint32_t size_class, bool by_opti
   bin->streak = bin->streak < 0 ? 0 : bin->streak < STREAK_MAX ? (int8_t)(bin->streak + 1) : STREAK_MAX;
   void* block = pop_run(bin);
   const bool in_batches = bin->stride < ONE_AT_A_TIME_BYTES || !bin->run_zeroed;
-  if (in_batches && bin->top == bin->end) fill_slots(heap, bin, refill_size(bin, by_option));
+  if (HAK_UNLIKELY(bin->top != bin->end)) {
+    hak_bin_set_top(bin, bin->top); /* who says that it is empty has looked at first: hot_box.h, 1 */
+  } else if (in_batches) {
+    fill_slots(heap, bin, refill_size(bin, by_option));
+  }
   return block;
 }
 
@@ -410,7 +414,11 @@ void* hak_unified_cache_refill(hak_heap* heap, uint32_t size_class) {
 void* hak_unified_cache_take(hak_heap* heap, uint32_t size_class, bool* zeroed) {
   hak_bin* bin = hak_heap_bin(heap, size_class);
   *zeroed = false;
-  if (bin->top != bin->end) return *bin->top++;
+  if (bin->top != bin->end) {
+    void* const cached = *bin->top;
+    hak_bin_set_top(bin, bin->top + 1);
+    return cached;
+  }
   if (!ensure_run(heap, bin, size_class)) return NULL;
   *zeroed = bin->run_zeroed;
   return pop_run(bin);
@@ -441,7 +449,7 @@ HAK_ALWAYS_INLINE void spill(hak_heap* heap, hak_bin* bin, void* ptr, bool by_op
     hak_report_misuse(HAK_MISUSE_INTERIOR_POINTER, ptr, slab->block_bytes);
     return;
   }
-  if (HAK_UNLIKELY(bin->top != bin->end && *bin->top == ptr)) {
+  if (HAK_UNLIKELY(bin->top != bin->end && *bin->top == ptr)) { /* not first: hot_box.h, 1 */
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
     return;
   }
@@ -456,7 +464,7 @@ HAK_ALWAYS_INLINE void spill(hak_heap* heap, hak_bin* bin, void* ptr, bool by_op
   if (bin->top != bin->begin) {
     bin->top[-1] = ptr;
     hak_compiler_barrier(); /* heap.h, Ordering */
-    bin->top--;
+    hak_bin_set_top(bin, bin->top - 1);
   } else if (run_holds(bin, ptr) || !hak_warm_pool_give(heap, bin, slab, index)) {
     hak_report_misuse(HAK_MISUSE_DOUBLE_FREE, ptr, slab->block_bytes);
   } else {

@@ -146,7 +146,8 @@ TEST_F(UnifiedCache, PointersIntoBlocksOfOthersAreFoundAndDropped) {
     Free(Alloc(c));
     const auto cache = [&](void* ptr) {
       ASSERT_NE(Bin(c)->top, Bin(c)->begin);
-      *--Bin(c)->top = ptr;
+      Bin(c)->top[-1] = ptr;
+      hak_bin_set_top(Bin(c), Bin(c)->top - 1);
     };
     cache(static_cast<char*>(blocks[0]) + 8);
     cache(blocks[1]);

@@ -68,7 +68,7 @@ TEST_F(UnifiedCache, WhereARunIsAPageTheBlockAtItsStartIsNotTheFirst) {
     for (uint32_t i = 0; i < held; i++) EXPECT_EQ(Bin(c)->top[i], start + i * bytes);
     live_.push_back(first);
     live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
-    Bin(c)->top = Bin(c)->end;
+    hak_bin_set_top(Bin(c), Bin(c)->end);
     live_.push_back(Refill(c));
     EXPECT_EQ(live_.back(), start + 62 * bytes);
   }
@@ -91,7 +91,7 @@ TEST_F(UnifiedCache, BatchesGrowWhileMissesFollowEachOther) {
     live_.push_back(Refill(c));
     const uint64_t held = hak_bin_held(Bin(c));
     live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
-    Bin(c)->top = Bin(c)->end; /* the program took them all */
+    hak_bin_set_top(Bin(c), Bin(c)->end); /* the program took them all */
     return held;
   };
   EXPECT_EQ(batch_of_next_miss(), 32u / 4);
@@ -111,7 +111,7 @@ TEST_F(UnifiedCache, ARefillMovesWhatTheOptionSays) {
     live_.push_back(Refill(c));
     const uint64_t held = hak_bin_held(Bin(c));
     live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
-    Bin(c)->top = Bin(c)->end;
+    hak_bin_set_top(Bin(c), Bin(c)->end);
     return held;
   };
   ASSERT_EQ(hak_config_set("refill_blocks", "3"), 0);
@@ -261,7 +261,7 @@ TEST_F(UnifiedCache, ALargeBatchTakesRunAfterRun) {
   uint32_t handed_out = 0; /* of the slab */
   for (char* expected = nullptr; handed_out < blocks;) {
     live_.insert(live_.end(), Bin(c)->top, Bin(c)->end);
-    Bin(c)->top = Bin(c)->end;
+    hak_bin_set_top(Bin(c), Bin(c)->end);
     char* block = static_cast<char*>(Refill(c));
     live_.push_back(block);
     if (expected == nullptr) {

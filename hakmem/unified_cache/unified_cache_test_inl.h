@@ -89,12 +89,16 @@ class UnifiedCache : public testing::Test {
   // As the hot box does it, which lies above.
   void* Alloc(uint32_t size_class) {
     hak_bin* bin = Bin(size_class);
-    return bin->top < bin->end ? *bin->top++ : Refill(size_class);
+    void* const first = bin->first;
+    if (first == nullptr) return Refill(size_class);
+    hak_bin_set_top(bin, bin->top + 1);
+    return first;
   }
 
   void Push(void* ptr) {
     hak_bin* bin = reinterpret_cast<hak_bin*>(hak_registry_word(ptr));
-    *--bin->top = ptr;
+    bin->top[-1] = ptr;
+    hak_bin_set_top(bin, bin->top - 1);
   }
 
   void Free(void* ptr) {
