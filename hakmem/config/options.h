@@ -57,6 +57,9 @@ HAK_WORD(ZEROING, "learn\0clear\0purge", NOW,
          "how `calloc` makes used memory from 64 KiB on zero: as blocks have been written to before; with zeroes; by "
          "giving the "
          "pages back, which costs a page fault for each that is touched")
+HAK_FLAG(PURGE_IN_WAITS, 1, NOW,
+         "1: a thread that sleeps, or waits in `poll`, `select` or `epoll_wait`, for longer than the decay time gives "
+         "back what is free then, and what it caches. In the preloaded library only")
 HAK_FLAG(PREFAULT, 0, NOW,
          "1: memory is there as soon as a slab or a block from 64 KiB on is taken, to its end, and its first use "
          "causes no page "

@@ -40,6 +40,14 @@ HAK_ALWAYS_INLINE bool hak_berth_has_guest(const hak_berth* berth) {
   return hak_ptr_load_relaxed(&berth->guest) != NULL;
 }
 
+/** The same of all of them. */
+HAK_ALWAYS_INLINE bool hak_berths_have_guests(const hak_berth* berths) {
+  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
+    if (hak_berth_has_guest(&berths[i])) return true;
+  }
+  return false;
+}
+
 /** The heap's thread, where there is no guest. No locked instruction: nobody else puts one in. Returns how many have been
  *  put in with this one, never 0. */
 HAK_ALWAYS_INLINE uint32_t hak_berth_park(hak_berth* berth, void* guest, uint64_t size) {

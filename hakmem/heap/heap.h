@@ -174,6 +174,10 @@ typedef struct hak_heap {
   uint32_t limits_seen; /* hak_limits_epoch that its budget and caches follow; 0 when it was acquired */
   uint64_t growth_seen; /* hak_shared_pool_growth_count when idle caches were last emptied for it */
   uint64_t epoch_ms;    /* when the bins' caps were last reviewed */
+  /* For hakmem/idle: slow_ticks when the thread last waited, and since when they are so; 0: the caches are empty since. */
+  uint64_t idle_since_ms;
+  uint32_t idle_ticks;
+  uint32_t idle_waits; /* that have begun */
   /* hak_thread_pointer of the thread that had the heap last, for readers outside. Sync: owner */
   const void* thread_pointer;
   const void* caller; /* of the call that is being recorded: hak_instrument_begin. Sync: owner */

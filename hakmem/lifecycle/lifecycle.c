@@ -66,9 +66,15 @@ static void after_fork_parent(void) {
   hak_lock_give(hak_ctl_lock());
 }
 
+/* The process that the locks are those of; 0: not known. Sync: atomic relaxed */
+static hak_atomic_u32 process_id HAK_START_DATA;
+
+static uint32_t present_process_id(void) { return (uint32_t)syscall(SYS_getpid); }
+
 static void after_fork_child(void) {
   if (!hak_lock_get_holds_all()) return;
   hak_lock_set_holds_all(false);
+  hak_u32_store_relaxed(&process_id, present_process_id());
   hak_heap_orphan_others_locked(hak_heap_current);
   hak_limits_after_fork();
   hak_recorder_after_fork();
@@ -96,7 +102,7 @@ bool hak_lifecycle_forks_are_guarded(void) { return hak_u32_load_acquire(&forks_
 /* True: it is for this thread to register the handlers. False: they are. In the child of a fork that came amid a registration
  * its thread is gone, and any may do it anew: what is registered twice finds its work done the second time. */
 static bool begin_guarding(void) {
-  const uint32_t closing = FORKS_CLOSING + (uint32_t)syscall(SYS_getpid);
+  const uint32_t closing = FORKS_CLOSING + present_process_id();
   for (;;) {
     uint32_t state = hak_u32_load_acquire(&forks_state);
     if (state == FORKS_GUARDED) return false;
@@ -115,9 +121,19 @@ void hak_lifecycle_guard_forks(void) {
   pthread_atfork(before_fork, after_fork_parent, after_fork_child);
   hak_compiler_barrier();
   thread_is_guarding = false;
+  hak_u32_store_relaxed(&process_id, present_process_id());
   errno = saved_errno;
   hak_lock_set_watch(NULL);
   hak_u32_store_release(&forks_state, FORKS_GUARDED); /* pairs with hak_lifecycle_forks_are_guarded */
+}
+
+/* Without handlers nobody has held a lock while there were several threads. */
+bool hak_lifecycle_is_bare_child(void) {
+  const uint32_t present = present_process_id();
+  if (HAK_LIKELY(hak_u32_load_relaxed(&process_id) == present)) return false;
+  if (hak_lifecycle_forks_are_guarded()) return true;
+  hak_u32_store_relaxed(&process_id, present);
+  return false;
 }
 
 __attribute__((weak)) bool hak_lifecycle_sees_registrations(void) { return false; }

@@ -31,6 +31,10 @@ bool hak_lifecycle_sees_registrations(void);
 /** True: the fork handlers are registered. For tests. */
 bool hak_lifecycle_forks_are_guarded(void);
 
+/** True in a child of a fork that ran no handlers, as `_Fork` and system calls of the program's own: locks may be held by
+ *  threads that are gone. Also in one of vfork. One system call. */
+bool hak_lifecycle_is_bare_child(void);
+
 hak_heap* hak_lifecycle_enter_slow(void);
 void hak_lifecycle_leave_common(hak_heap* heap);
 

@@ -1,9 +1,10 @@
-// malloc and free of the lifecycle tests, as far as a slow path goes.
+// malloc and free for tests, as far as a slow path goes.
 #ifndef HAKMEM_LIFECYCLE_TEST_LIFECYCLE_H_
 #define HAKMEM_LIFECYCLE_TEST_LIFECYCLE_H_
 
 #include "hakmem/lifecycle/lifecycle.h"
 #include "hakmem/registry/registry.h"
+#include "hakmem/size_class/size_class.h"
 #include "hakmem/unified_cache/unified_cache.h"
 
 #include "gtest/gtest.h"

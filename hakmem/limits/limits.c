@@ -105,6 +105,8 @@ void hak_limits_close(void) {
   hak_u32_store_relaxed(&is_closed, 1);
 }
 
+bool hak_limits_is_closed(void) { return hak_u32_load_relaxed(&is_closed) != 0; }
+
 hak_limits_figures hak_limits_read_figures(void) {
   hak_limits_figures out;
   out.memory_bytes = hak_u64_load_relaxed(&memory_bytes);

@@ -58,6 +58,9 @@ uint32_t hak_limits_rank(uint32_t nth);
 /** The process is about to sandbox itself: the last chance for a first look, and no file is opened afterwards. */
 void hak_limits_close(void);
 
+/** True: the process has said so. What it may call from then on is not known. */
+bool hak_limits_is_closed(void);
+
 typedef struct hak_limits_figures {
   uint64_t memory_bytes; /* 0: no limit */
   uint64_t used_bytes;   /* at the last look */

@@ -84,4 +84,4 @@ uint64_t hak_purge_all(void) {
   return hak_shared_pool_purged_bytes() - before + whale_bytes;
 }
 
-bool hak_purge_has_work(void) { return hak_shared_pool_has_dirty() || hak_whale_cache_read_figures().cached != 0; }
+bool hak_purge_has_work(void) { return hak_shared_pool_has_dirty() || hak_whale_cache_has_cached(); }

@@ -28,12 +28,7 @@ hak_slab* hak_shared_pool_unpark_span(hak_heap* heap, uint32_t units, bool grows
   return slab;
 }
 
-bool hak_span_berths_have_guests(void) {
-  for (uint32_t i = 0; i < HAK_BERTHS; i++) {
-    if (hak_berth_has_guest(&berths[i])) return true;
-  }
-  return false;
-}
+bool hak_span_berths_have_guests(void) { return hak_berths_have_guests(berths); }
 
 static void settle(void* span, uint64_t now_ms) {
   (void)now_ms; /* the pool has a clock */

@@ -500,6 +500,10 @@ bool hak_whale_cache_holds(const void* ptr) {
 const hak_whale* hak_whale_cache_newest_live(void) { return whales.live.newest; }
 const hak_whale* hak_whale_cache_newest_cached(void) { return whales.cached.newest; }
 
+HAK_READS_RACILY bool hak_whale_cache_has_cached(void) {
+  return *(hak_whale* const volatile*)&whales.cached.newest != NULL || hak_berths_have_guests(berths);
+}
+
 hak_whale_cache_figures hak_whale_cache_read_figures(void) {
   hak_lock_take(&whales.lock);
   hak_whale_cache_figures out = whales.figures;

@@ -78,6 +78,9 @@ typedef struct hak_whale_cache_figures {
   uint64_t from_cache, from_new, resized_in_place, moved;
 } hak_whale_cache_figures;
 
+/** True while whales are cached; a hint, without the lock. */
+bool hak_whale_cache_has_cached(void);
+
 hak_whale_cache_figures hak_whale_cache_read_figures(void);
 
 /** Bytes of live and cached whales that are in memory. Locks for a moment at a time, and never while it asks the kernel. */

@@ -39,8 +39,9 @@ LAYERS = {
     "ctl": 9,
     "hot_box": 9,
     "lifecycle": 10,
-    "gate": 11,
-    "testing": 12,
+    "idle": 11,
+    "gate": 12,
+    "testing": 13,
 }
 
 # Stand above every layer: the package that assembles the boxes, and those that test them as a whole.

@@ -164,9 +164,9 @@ class Sandbox(unittest.TestCase):
                 self.assertEqual(outcome.stdout.splitlines()[-1], "ok", str(outcome))
 
     def test_calls_that_kill(self) -> None:
-        for case in ("kill", "no_exec"):
-            with self.subTest(case):
-                outcome = run("sandbox", case)
+        for case, decay_ms in (("kill", 500), ("kill", 20), ("no_exec", 20)):
+            with self.subTest(case=case, decay_ms=decay_ms):
+                outcome = run("sandbox", case, env={"HAKMEM_DECAY_MS": str(decay_ms)})
                 self.assertEqual((outcome.status, outcome.stderr), (0, ""), str(outcome))
                 self.assertEqual(outcome.stdout.splitlines()[-1], "ok", str(outcome))
 

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +68,10 @@ static void kill_all_but_a_few(void) {
       ALLOW(SYS_futex),
       ALLOW(SYS_write),
       ALLOW(SYS_exit_group),
+#ifdef SYS_poll
+      ALLOW(SYS_poll),
+#endif
+      ALLOW(SYS_ppoll),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 1, 0),
       KILL_REST,
       LOAD(ARGUMENT(2)),
@@ -157,6 +162,8 @@ int main(int argc, char** argv) {
   if (!is_alone) use_heap_in_threads();
   say("small blocks are well");
   grow_and_shrink();
+  EXPECT(poll(NULL, 0, 100) == 0); /* with much memory free */
+  free(malloc(100));
   say("ok");
   return 0;
 }
