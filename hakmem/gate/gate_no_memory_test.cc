@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/gate/gate.h"
 #include "hakmem/gate/gate_test_inl.h"
 #include "hakmem/os/os_fake.h"
@@ -148,7 +149,7 @@ TEST_F(Gate, ABatchStopsWhereMemoryDoes) {
 
 // A mapping that fails once: the freed memory that the thread or the caches sit on serves instead.
 TEST_F(Gate, WhatIsCachedServesBeforeTheAnswerIsNo) {
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40);
+  KeepSurplus();
   hak_free(hak_malloc(8 * kMiB)); /* cached whale */
   hak_os_fake_set_limit_bytes(hak_os_fake_mapped_bytes() + kMiB);
   void* block = hak_malloc(7 * kMiB - 64 * kKiB);
@@ -166,7 +167,7 @@ TEST_F(Gate, WhatIsCachedServesBeforeTheAnswerIsNo) {
 
 // Neither the block can move nor another be mapped: what is cached behind it makes way, and it grows there.
 TEST_F(Gate, ALargeBlockGrowsWhereSomethingWasCached) {
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40);
+  KeepSurplus();
   void* any = hak_malloc(3 * kMiB);
   const uintptr_t place = (((uintptr_t)any >> 32) - 32) << 32;
   hak_free(any);

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "hakmem/config/test_config.h"
 #include "hakmem/gate/gate_test_inl.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/instrument/instrument.h"
@@ -659,7 +660,7 @@ TEST_F(Gate, IsInHeapAnswersForAnyValue) {
 }
 
 TEST_F(Gate, TrimGivesFreeMemoryBack) {
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* nothing goes before */
+  KeepSurplus();
   hak_trim();
   const uint64_t before = hak_os_fake_mapped_bytes();
   std::vector<void*> blocks;

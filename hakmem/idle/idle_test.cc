@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/lifecycle/lifecycle.h"
 #include "hakmem/lifecycle/test_lifecycle.h"
 #include "hakmem/limits/limits.h"
@@ -40,8 +41,7 @@ class Idle : public testing::Test {
  protected:
   void SetUp() override {
     hak_os_fake_reset();
-    hak_config_reset_for_test();
-    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
+    ResetConfig();
     static uint64_t start_ms = 3600 * 1000;
     start_ms += 3600 * 1000;
     hak_os_fake_set_clock_ms(start_ms);

@@ -11,6 +11,7 @@
 
 #include "hakmem/base/thread.h"
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/postmortem/peek_inl.h"
 #include <hakmem/hakmem.h>
 
@@ -124,7 +125,7 @@ TEST(Postmortem, SpansAndWhales) {
   hak_free(span); /* parked: of its units those behind the first still say whose they are */
   EXPECT_HAS(Explain(span), "in no block: unit ");
   EXPECT_HAS(Explain(span + 100000), "in no block: unit ");
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40);
+  KeepSurplus();
   char* whale = static_cast<char*>(hak_malloc(3 << 20));
   EXPECT_HAS(Explain(whale + (2 << 20)), "2097152 bytes inside the whale " + Hex(whale) + " of 3145728 bytes, live\n");
   hak_free(whale);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/limits/limits.h"
 #include "hakmem/os/os.h"
@@ -24,13 +25,6 @@ constexpr size_t kUnit = HAK_UNIT_BYTES;
 constexpr size_t kSuperSlab = HAK_SUPERSLAB_BYTES;
 constexpr size_t kMiB = 1024 * 1024;
 constexpr uint64_t kHour = 3600 * 1000;
-
-void LoadConfig(std::string entry) {
-  hak_config_reset_for_test();
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
-  char* environment[] = {entry.data(), nullptr};
-  hak_config_load_as(environment, false);
-}
 
 uint64_t Dirty() { return hak_shared_pool_read_figures().dirty_free_units; }
 uint64_t SuperSlabs() { return hak_shared_pool_read_figures().superslabs; }

@@ -13,6 +13,7 @@
 #include "hakmem/base/checks.h"
 #include "hakmem/base/print.h"
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/instrument/instrument.h"
 #include "hakmem/os/os.h"
@@ -61,8 +62,7 @@ class Report : public testing::Test {
  protected:
   void SetUp() override {
     hak_os_fake_reset();
-    hak_config_reset_for_test();
-    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
+    ResetConfig();
     hak_purge_all();
     before_ = hak_report_read_figures();
     heap_ = hak_heap_acquire(kMiB);

@@ -11,6 +11,7 @@
 
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/heap/heap.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
@@ -42,13 +43,6 @@ inline uint64_t DescriptorBytes() {
 }
 
 inline hak_shared_pool_figures Figures() { return hak_shared_pool_read_figures(); }
-
-inline void LoadConfig(std::string entry) {
-  hak_config_reset_for_test();
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
-  char* environment[] = {entry.data(), nullptr};
-  hak_config_load_as(environment, false);
-}
 
 inline bool ReadsAsZero(const char* base, size_t bytes) {
   hak_unpoison(base, bytes);

@@ -7,6 +7,7 @@
 
 #include "hakmem/base/checks.h"
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/purge/purge.h"
 #include "hakmem/registry/registry.h"
@@ -33,8 +34,7 @@ class UnifiedCache : public testing::Test {
  protected:
   void SetUp() override {
     hak_os_fake_reset();
-    hak_config_reset_for_test();
-    hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
+    ResetConfig();
     hak_os_fake_set_clock_ms(1); /* before the end of the first epoch: no cap shrinks unless a test says so */
     hak_purge_all();
     heap_ = NewHeap(kLimitBytes);

@@ -11,6 +11,7 @@
 
 #include "hakmem/base/poison.h"
 #include "hakmem/config/config.h"
+#include "hakmem/config/test_config.h"
 #include "hakmem/os/os.h"
 #include "hakmem/os/os_fake.h"
 #include "hakmem/registry/registry.h"
@@ -23,13 +24,6 @@ constexpr size_t kMiB = 1024 * 1024;
 constexpr int kErrno = 1234;
 
 inline hak_whale_cache_figures Figures() { return hak_whale_cache_read_figures(); }
-
-inline void LoadConfig(std::string entry) {
-  hak_config_reset_for_test();
-  hak_config_set_for_test(HAK_OPTION_SURPLUS_BYTES, 1ull << 40); /* what is free stays until the clock says so */
-  char* environment[] = {entry.data(), nullptr};
-  hak_config_load_as(environment, false);
-}
 
 inline uint64_t metadata_bytes;
 
